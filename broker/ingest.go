@@ -1,0 +1,169 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+	"unsafe"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+
+	"millrace.dev/millrace/internal/journal"
+	"millrace.dev/millrace/pipeline/topics"
+)
+
+// What OnPublish answers: mochi acknowledges the message and does no more, or
+// not even that.
+var (
+	acknowledgeOnly error = packets.CodeSuccessIgnore
+	answerNothing   error = packets.ErrRejectPacket
+)
+
+// OnPublish is called for a valid message of a client before it is
+// acknowledged and handed to subscribers. If nobody subscribes, mochi is
+// spared looking for them.
+func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	c := connOf(cl)
+	if c == nil {
+		return pk, nil // from Publish
+	}
+	b := h.b
+	b.count.messagesIn.Inc()
+	c.topic = append(c.topic[:0], pk.TopicName...)
+	if err := b.ingest(c.topic, pk.Payload, pk.FixedHeader.Qos); err != nil {
+		b.lost(c, err)
+		if pk.FixedHeader.Qos > 0 {
+			c.Close() // it will come back and send again what was not acknowledged
+			return pk, answerNothing
+		}
+	}
+	if !pk.FixedHeader.Retain && !b.interest.any(pk.TopicName) {
+		return pk, acknowledgeOnly
+	}
+	b.count.fanouts.Inc()
+	c.lockSessions(holdsRead)
+	return pk, nil
+}
+
+// OnPacketProcessed is called when mochi has done all that a packet asks for.
+func (h *hook) OnPacketProcessed(cl *mqtt.Client, _ packets.Packet, _ error) {
+	if c := connOf(cl); c != nil && c.holds == holdsRead {
+		c.release()
+	}
+}
+
+// ingest gives a message to the journal if pipelines want it. While the
+// journal is full it waits, so that the client that publishes has to wait. A
+// QoS 1 or 2 message is as durable as the journal makes it when ingest returns.
+func (b *Broker) ingest(topic, payload []byte, qos byte) error {
+	route := b.route(topic)
+	if route == 0 {
+		return nil
+	}
+	r := journal.Record{Arrived: time.Now().UnixMicro(), Route: route, Topic: topic, Payload: payload}
+	offset, err := b.journal.TryAppend(r)
+	if err == journal.ErrFull {
+		offset, err = b.journal.Append(b.closing, r)
+	}
+	if err != nil {
+		return err
+	}
+	b.count.ingested.Inc()
+	if qos == 0 {
+		return nil
+	}
+	return b.journal.Sync(b.closing, offset)
+}
+
+// lost counts and tells that the journal did not take a client's message.
+func (b *Broker) lost(c *conn, err error) {
+	b.count.droppedJournal.Inc()
+	if b.closing.Err() == nil && !errors.Is(err, journal.ErrClosed) && b.quiet.allow("journal "+c.remote.String()) {
+		b.log.Error("message not taken", "remote", c.Conn.RemoteAddr().String(), "client", c.clientID(), "topic", string(c.topic), "error", err)
+	}
+}
+
+// OnWill is called before the last will of a client is published, or noted
+// to be published later.
+func (h *hook) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
+	if c := connOf(cl); c != nil && will.WillDelayInterval == 0 {
+		c.lockSessions(holdsRead)
+	}
+	return will, nil
+}
+
+// OnWillSent is called when subscribers have got a last will, by the reader
+// or, if it was delayed, by mochi's timer.
+func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
+	c := connOf(cl)
+	if c != nil && pk.Connect.WillProperties.WillDelayInterval == 0 {
+		c.release()
+	}
+	if err := h.b.ingest([]byte(pk.TopicName), pk.Payload, 0); err != nil && c != nil {
+		h.b.lost(c, err)
+	}
+}
+
+// Publish sends a message of ours to the MQTT clients that subscribe and back
+// to the pipelines that want its topic. hop is how many pipelines it has been
+// through, at most HopsMax. Any number of goroutines may publish; topic and
+// payload are free again when Publish returns. If the journal stays full for
+// 5 s, nothing is published and the error wraps journal.ErrFull.
+func (b *Broker) Publish(topic, payload []byte, qos byte, retain bool, hop uint8) error {
+	name := string(topic)
+	switch {
+	case hop > HopsMax:
+		b.count.hopsRefused.Inc()
+		return fmt.Errorf("broker: publish to %s: the message has been through %d pipelines, the most is %d\n\thint: a pipeline's results reach its own input", name, hop, HopsMax)
+	case qos > 2:
+		return fmt.Errorf("broker: publish to %s: there is no QoS %d", name, qos)
+	case !validTopic(name):
+		return fmt.Errorf("broker: publish to %q: %w", name, topics.ValidTopic(topic))
+	case ours(name):
+		return fmt.Errorf("broker: publish to %s: topics with $ are the broker's own", name)
+	}
+	b.count.published.Inc()
+	if route := b.route(topic); route != 0 {
+		if err := b.feedBack(journal.Record{Arrived: time.Now().UnixMicro(), Route: route, Hop: hop, Topic: topic, Payload: payload}); err != nil {
+			return fmt.Errorf("broker: publish to %s: %w", name, err)
+		}
+	}
+	if !retain && !b.interest.any(name) {
+		return nil
+	}
+	b.count.fanouts.Inc()
+	b.sessions.RLock()
+	defer b.sessions.RUnlock()
+	err := b.server.InjectPacket(b.self, packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: qos, Retain: retain},
+		TopicName:   name,
+		Payload:     payload,     // mochi copies it for each subscriber
+		PacketID:    uint16(qos), // not 0, if qos is not
+	})
+	if err != nil {
+		return fmt.Errorf("broker: publish to %s: %w", name, err)
+	}
+	return nil
+}
+
+// feedBack appends a message of ours. It does not wait for ever for room: the
+// pipeline that would make room may be the one that waits for us.
+func (b *Broker) feedBack(r journal.Record) error {
+	_, err := b.journal.TryAppend(r)
+	if err == journal.ErrFull {
+		ctx, cancel := context.WithTimeoutCause(b.closing, publishWait, journal.ErrFull)
+		defer cancel()
+		if _, err = b.journal.Append(ctx, r); err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+	}
+	if err == nil {
+		b.count.ingested.Inc()
+	}
+	return err
+}
+
+// text returns the bytes as a string that is valid as long as they stay.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

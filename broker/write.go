@@ -1,0 +1,196 @@
+package broker
+
+import (
+	"encoding/binary"
+	"net"
+	"syscall"
+	"time"
+)
+
+// The types of MQTT packets, in the upper half of their first byte.
+const (
+	typeConnect    = 1
+	typeConnack    = 2
+	typePublish    = 3
+	typeDisconnect = 14
+)
+
+// Write takes whole packets and never waits for the socket, because mochi
+// writes while it holds locks that every publisher needs.
+//
+// Acknowledgements wait until the reader has worked off what it has; messages
+// go out at once. QoS 0 messages that find outgoingBytesSoft waiting are
+// dropped, QoS 1 and 2 messages wait for their window in mochi's own store.
+func (c *conn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0, net.ErrClosed
+	}
+	now, messages := false, 0
+	for rest := p; len(rest) > 0; {
+		packet, head := cutPacket(rest)
+		rest = rest[len(packet):]
+		switch packet[0] >> 4 {
+		case typePublish:
+			if !c.mayGo(packet, head) {
+				continue
+			}
+			now = true
+			messages++
+		case typeConnack, typeDisconnect:
+			now = true
+		}
+		c.out = append(c.out, packet...)
+	}
+	if messages > 0 {
+		c.b.count.messagesOut.Add(messages)
+	}
+	if len(c.out)+c.flushing > outgoingBytesHard {
+		c.cut("it does not read what we answer")
+		return 0, net.ErrClosed
+	}
+	if now || len(c.out) > 32<<10 {
+		c.kick()
+	}
+	return len(p), nil
+}
+
+// mayGo reports whether a message goes out now; c.mu is held.
+func (c *conn) mayGo(packet []byte, head int) bool {
+	if packet[0]&6 == 0 {
+		if len(c.out)+c.flushing > outgoingBytesSoft {
+			c.b.count.droppedSlow.Inc()
+			return false
+		}
+		return true
+	}
+	topic := int(binary.BigEndian.Uint16(packet[head:]))
+	id := binary.BigEndian.Uint16(packet[head+2+topic:])
+	return c.window.admit(id, len(packet), packet[0]&dupFlag != 0)
+}
+
+// cutPacket returns the first packet of p, which mochi encoded, and the size
+// of its fixed header.
+func cutPacket(p []byte) (packet []byte, head int) {
+	n, size := binary.Uvarint(p[1:]) // a variable byte integer of MQTT is one
+	head = 1 + size
+	return p[:head+int(n)], head
+}
+
+// kick writes what the socket takes without waiting and leaves the rest to a
+// flusher; c.mu is held.
+func (c *conn) kick() {
+	if len(c.out) == 0 || c.flushing > 0 || c.closed {
+		return
+	}
+	if c.raw != nil {
+		var n int
+		err := c.raw.Write(func(fd uintptr) bool {
+			n, _ = syscall.Write(int(fd), c.out) // an error will come again in flush
+			return true
+		})
+		if err == nil && n > 0 {
+			c.b.count.bytesOut.Add(n)
+			c.out = append(c.out[:0], c.out[n:]...)
+		}
+		if len(c.out) == 0 {
+			c.shrink()
+			return
+		}
+	}
+	c.flushing = 1 // flush says how many
+	go c.flush()
+}
+
+// keepBytes is the memory for outgoing bytes that an idle connection keeps.
+const keepBytes = 16 << 10
+
+func (c *conn) shrink() {
+	if cap(c.out) > keepBytes {
+		c.out = nil
+	}
+	if cap(c.spare) > keepBytes {
+		c.spare = nil
+	}
+}
+
+// flush writes to the socket until nothing waits any more. A client that
+// takes nothing for a while is cut.
+func (c *conn) flush() {
+	const step = 64 << 10
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.out) > 0 && !c.closed {
+		b := c.out
+		c.out, c.flushing = c.spare[:0], len(b)
+		for at := 0; at < len(b) && !c.closed; at += step {
+			c.mu.Unlock()
+			c.Conn.SetWriteDeadline(time.Now().Add(c.b.stall.stall))
+			n, err := c.Conn.Write(b[at:min(at+step, len(b))])
+			c.b.count.bytesOut.Add(n)
+			c.mu.Lock()
+			c.flushing -= n
+			if err != nil {
+				if ne, ok := err.(net.Error); ok && ne.Timeout() {
+					c.cut("it took nothing for " + c.b.stall.stall.String())
+				}
+				c.closed = true
+				c.Conn.Close()
+			}
+			c.changed.Broadcast()
+		}
+		c.spare = b
+	}
+	c.flushing = 0
+	c.shrink()
+	c.changed.Broadcast()
+}
+
+// cut ends the connection of a client that is too slow; c.mu is held.
+func (c *conn) cut(why string) {
+	if c.closed {
+		return
+	}
+	c.closed = true
+	c.changed.Broadcast()
+	c.Conn.Close()
+	c.b.count.slow.Inc()
+	if c.b.quiet.allow("slow " + c.remote.String()) {
+		c.b.log.Warn("slow client cut", "remote", c.Conn.RemoteAddr().String(), "client", c.clientID(), "reason", why)
+	}
+}
+
+// begin is called before mochi queues a message for this client. It waits
+// while mochi's writer has fallen behind, which Write never lets it do for
+// long: mochi would drop the message, of any QoS.
+func (c *conn) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.pending >= pendingMax && !c.closed {
+		c.changed.Wait()
+	}
+	c.pending++
+}
+
+// encoded is called when mochi's writer has come to a message.
+func (c *conn) encoded(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.pending
+	c.pending = max(0, c.pending-n)
+	if was >= pendingMax {
+		c.changed.Broadcast()
+	}
+}
+
+// drained waits until little waits for the socket. Only the client's own
+// reader may call it: it makes nobody else wait.
+func (c *conn) drained() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.out)+c.flushing > outgoingBytesSoft/2 && !c.closed {
+		c.kick()
+		c.changed.Wait()
+	}
+}
