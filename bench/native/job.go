@@ -28,6 +28,7 @@ const (
 // Kinds are all jobs, in the order of the reports.
 func Kinds() []Kind { return []Kind{Filter, Window, ZScore, Main} }
 
+// String returns the name by which ParseKind knows the job.
 func (k Kind) String() string {
 	switch k {
 	case Filter:
