@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -33,11 +32,15 @@ const (
 //	motors,device=m1,line=a mean=25,n=2i 1767225601000000
 //
 // Tags without a value are left out. Fields are floats, integers, booleans and
-// texts; bytes are text when they are UTF-8, else base64:…. What the server
-// would not store, or would store as something else, is refused.
+// texts; bytes are text when they are UTF-8, else base64:…. A line end or tab
+// in a text is written as \n, \r or \t, which InfluxDB keeps as two characters:
+// VictoriaMetrics ends the line there even between quotes, and would take the
+// rest, which a device may have made up, for a row. What the server would not
+// store, or would store as something else, is refused.
 type pointRows struct {
 	measurement *line
 	tags        []string // in the order of bytes, as the protocol wants them
+	keys        [][]byte // the same
 	layout      layout
 	encoder     lineprotocol.Encoder
 
@@ -45,18 +48,10 @@ type pointRows struct {
 	points  []point
 	name    []byte
 	scratch []byte
-	wild    []wildText
 }
 
 // A point is a line in buf.
 type point struct{ row, from, to int }
-
-// A wildText is a text with line ends or tabs. The protocol has them as they
-// are, the encoder writes \n, which servers take for two characters.
-type wildText struct {
-	at   int // in buf, where it belongs
-	text []byte
-}
 
 func newPoints(measurement string, tags, fields []string) (*pointRows, error) {
 	m, err := compileLine(measurement)
@@ -70,6 +65,9 @@ func newPoints(measurement string, tags, fields []string) (*pointRows, error) {
 		return nil, errors.New("time is neither a tag nor a field; InfluxDB keeps that name for the time itself")
 	}
 	p := &pointRows{measurement: m, tags: slices.Compact(slices.Sorted(slices.Values(tags)))}
+	for _, name := range p.tags {
+		p.keys = append(p.keys, []byte(name))
+	}
 	p.layout.except = slices.Clone(p.tags)
 	if len(fields) > 0 {
 		p.layout.only = fields
@@ -88,16 +86,12 @@ func (p *pointRows) encode(b *pipeline.Batch) (no []Refusal) {
 	p.buf, p.points = p.buf[:0], p.points[:0]
 	for i := range b.Rows() {
 		p.encoder.SetBuffer(p.buf)
-		p.wild = p.wild[:0]
 		if err := p.row(b, i); err != nil {
 			no = append(no, Refusal{i, err.Error()})
 			continue
 		}
 		from := len(p.buf)
 		p.buf = p.encoder.Bytes()
-		for _, w := range slices.Backward(p.wild) {
-			p.buf = slices.Insert(p.buf, w.at, w.text...)
-		}
 		p.points = append(p.points, point{i, from, len(p.buf)})
 	}
 	return no
@@ -159,7 +153,7 @@ func (p *pointRows) start(b *pipeline.Batch, i int) (size int, err error) {
 	}
 	p.encoder.StartLineRaw(p.name)
 	size = len(p.name)
-	for _, name := range p.tags {
+	for k, name := range p.tags {
 		c := b.Column(name, i)
 		if c == nil {
 			continue
@@ -172,7 +166,7 @@ func (p *pointRows) start(b *pipeline.Batch, i int) (size int, err error) {
 		if size > seriesBytesMax {
 			return 0, fmt.Errorf("measurement and tags have more than %d bytes", seriesBytesMax)
 		}
-		p.encoder.AddTagRaw([]byte(name), p.scratch)
+		p.encoder.AddTagRaw(p.keys[k], p.scratch)
 	}
 	return size, p.encoder.Err()
 }
@@ -232,23 +226,10 @@ func (p *pointRows) text(name string, c *pipeline.Column, i int) error {
 	if len(text) > textBytesMax {
 		return fmt.Errorf("field %s has %d bytes; the most is %d", name, len(text), textBytesMax)
 	}
-	isWild := bytes.ContainsAny(text, "\n\r\t")
-	if isWild {
-		p.wild = append(p.wild, wildText{text: escapeText(text)})
-		text = nil
-	}
 	v, err := lineprotocol.NewValueFromBytes(lineprotocol.String, text)
 	if err != nil {
 		return fmt.Errorf("field %s: %w", name, err)
 	}
 	p.encoder.AddField(name, v)
-	if isWild {
-		p.wild[len(p.wild)-1].at = len(p.encoder.Bytes()) - len(`"`)
-	}
 	return p.encoder.Err()
-}
-
-// escapeText returns text as it stands between quotes.
-func escapeText(text []byte) []byte {
-	return []byte(strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(string(text)))
 }

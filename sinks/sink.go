@@ -98,7 +98,7 @@ type Meter interface {
 type Publisher interface {
 	// Publish takes over a message or says why not; it keeps neither topic
 	// nor payload. Hop is how many pipelines the message has been through.
-	// An error with a method Temporary() bool that says true is worth
-	// another try; any other is for good.
+	// An error that wraps journal.ErrFull is worth another try; any other is
+	// for good.
 	Publish(topic, payload []byte, qos byte, retain bool, hop uint8) error
 }

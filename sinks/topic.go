@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"millrace.dev/millrace/internal/journal"
 	"millrace.dev/millrace/pipeline"
 	"millrace.dev/millrace/pipeline/topics"
 )
@@ -66,7 +67,7 @@ func (t *Topic) Write(ctx context.Context, b *pipeline.Batch) error {
 		switch {
 		case err == nil:
 			bytes += uint64(len(t.payload))
-		case isTemporary(err):
+		case errors.Is(err, journal.ErrFull):
 			return partial(i, no, err)
 		default:
 			no = append(no, Refusal{i, err.Error()})
@@ -100,12 +101,6 @@ func (t *Topic) level(name string) ([]byte, bool) {
 	}
 	t.scratch = appendPlain(t.scratch[:0], c, t.row)
 	return t.scratch, true
-}
-
-// isTemporary reports whether an error says of itself that it will pass.
-func isTemporary(err error) bool {
-	var t interface{ Temporary() bool }
-	return errors.As(err, &t) && t.Temporary()
 }
 
 // Written implements Meter.
