@@ -1,0 +1,33 @@
+package functions
+
+import "github.com/tetratelabs/wazero/experimental"
+
+// pageBytes is the unit in which a guest's memory grows.
+const pageBytes = 64 << 10
+
+// An allocator gives an instance its memory, which never moves and never
+// exceeds max bytes, so that views of it stay good for as long as it lives.
+type allocator struct{ max uint64 }
+
+// Allocate reserves room for the most the instance may have.
+func (a allocator) Allocate(_, most uint64) experimental.LinearMemory {
+	return reserve(min(a.max, most))
+}
+
+// A heapMemory is on Go's heap: for systems without mmap, and where it fails.
+// A large slice costs no physical memory before it is touched, but the
+// garbage collector counts all of it.
+type heapMemory struct{ b []byte }
+
+// Reallocate gives the guest size bytes, or nil when that is too much.
+func (m *heapMemory) Reallocate(size uint64) []byte {
+	if size > uint64(len(m.b)) {
+		return nil
+	}
+	return m.b[:size:size]
+}
+
+// Free gives the memory back.
+func (m *heapMemory) Free() { m.b = nil }
+
+func reserveHeap(size uint64) experimental.LinearMemory { return &heapMemory{make([]byte, size)} }
