@@ -184,7 +184,7 @@ func TestInfluxSurvives(t *testing.T) {
 		return sinktest.Place{
 			Sink: openInflux(t, server.URL, database),
 			Rows: func() []sinktest.Row { return server.Rows(database, "m") },
-			Down: server.Stop, Up: server.Start,
+			Down: server.Kill, Up: server.Start,
 		}
 	}})
 }
@@ -195,7 +195,8 @@ func TestVictoriaMetricsSurvives(t *testing.T) {
 		return sinktest.Place{
 			Sink: openInflux(t, server.URL, "db"),
 			Rows: func() []sinktest.Row { return server.Export("m") },
-			Down: server.Stop, Up: server.Start,
+			Down: server.Stop, // killed, it loses what it took in the last seconds
+			Up:   server.Start,
 		}
 	}})
 }

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -32,7 +33,7 @@ type Server struct {
 	args  []string
 	ready string // a path that answers once it is up
 	log   bytes.Buffer
-	stop  func()
+	end   func(os.Signal)
 }
 
 // StartInflux returns an InfluxDB 1 that is up, with these databases.
@@ -95,7 +96,7 @@ func start(t *testing.T, name, ready string, port int, args ...string) *Server {
 		t.Fatalf("%v\nhint: scripts/test-deps installs it", err)
 	}
 	s := &Server{URL: fmt.Sprintf("http://127.0.0.1:%d", port), t: t, name: path, args: args, ready: ready}
-	t.Cleanup(s.Stop)
+	t.Cleanup(s.Kill)
 	s.Start()
 	return s
 }
@@ -121,9 +122,15 @@ func (s *Server) Start() {
 	if err := <-started; err != nil {
 		s.t.Fatal(err)
 	}
-	s.stop = func() {
-		cmd.Process.Kill()
-		<-ended
+	s.end = func(how os.Signal) {
+		cmd.Process.Signal(how)
+		select {
+		case <-ended:
+		case <-time.After(Patience):
+			cmd.Process.Kill()
+			<-ended
+		}
+		s.end = nil
 	}
 	for end := time.Now().Add(Patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		res, err := http.Get(s.URL + s.ready)
@@ -139,15 +146,21 @@ func (s *Server) Start() {
 		default:
 		}
 	}
-	s.Stop()
+	s.Kill()
 	s.t.Fatalf("%s does not answer:\n%s", s.name, &s.log)
 }
 
-// Stop kills the server, as a power cut would. A second Stop does nothing.
+// Kill ends the server as a power cut would. A second Kill does nothing.
+func (s *Server) Kill() {
+	if s.end != nil {
+		s.end(os.Kill)
+	}
+}
+
+// Stop asks the server to end and waits until it has. A second Stop does nothing.
 func (s *Server) Stop() {
-	if s.stop != nil {
-		s.stop()
-		s.stop = nil
+	if s.end != nil {
+		s.end(syscall.SIGTERM)
 	}
 }
 
