@@ -26,8 +26,8 @@ const (
 )
 
 // Scan reads a flat JSON object in one pass and without allocation. It looks
-// at device, ts and temp and passes over other numbers, plain texts and
-// literals; of escapes in texts it only knows that they do not end them.
+// at device, ts and temp and passes over other numbers, texts and literals,
+// not caring whether a number it passes over is written as JSON wants it.
 func Scan(p []byte, r *Reading) error {
 	i, seen := space(p, 0), 0
 	if i >= len(p) || p[i] != '{' {
@@ -105,17 +105,32 @@ func skip(p []byte, i int) int {
 	if i >= len(p) {
 		return -1
 	}
-	if p[i] == '"' {
+	switch p[i] {
+	case '"':
 		_, next := text(p, i)
 		return next
+	case 't':
+		return literal(p, i, "true")
+	case 'f':
+		return literal(p, i, "false")
+	case 'n':
+		return literal(p, i, "null")
 	}
-	for _, literal := range [...]string{"true", "false", "null"} {
-		if bytes.HasPrefix(p[i:], []byte(literal)) {
-			return i + len(literal)
-		}
+	first := i
+	for i < len(p) && (p[i]-'0' <= 9 || p[i] == '.' || p[i] == '-' || p[i] == '+' || p[i]|0x20 == 'e') {
+		i++
 	}
-	_, next := number(p, i)
-	return next
+	if i == first {
+		return -1
+	}
+	return i
+}
+
+func literal(p []byte, i int, want string) int {
+	if len(p)-i < len(want) || string(p[i:i+len(want)]) != want {
+		return -1
+	}
+	return i + len(want)
 }
 
 func whole(p []byte, i int) (int64, int) {
