@@ -111,6 +111,7 @@ func (m *Module) bind(ctx context.Context, b Binding, in pipeline.Schema, keys *
 		return nil, errors.New("is variadic\n\thint: only the step window: runs such a function")
 	}
 	s := &Stage{name: b.Stage, module: m, ctx: ctx, limits: m.runtime.limits(b.Limits), keys: keys, parts: b.Key, timers: f.Timers}
+	s.number.base = timerBase(b.Stage)
 	if err := s.bindInputs(f, b.Input, in); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,95 @@
+package functions
+
+import (
+	"fmt"
+	"testing"
+
+	"millrace.dev/millrace/pipeline"
+)
+
+// benchBatch is n rows of 50 keys, 1 ms apart.
+func benchBatch(keys *pipeline.Keys, n int) *pipeline.Batch {
+	b := pipeline.NewBatch(readings, keys)
+	var all []reading
+	for i := range n {
+		all = append(all, reading{time: int64(i) * 1000, key: fmt.Sprintf("d%02d", i%50), value: 20 + float64(i%7)})
+	}
+	fill(b, all, 0)
+	return b
+}
+
+// run measures what a stage costs for a row, with the copy of the input that
+// stands for a decoder.
+func run(b *testing.B, n int, keys *pipeline.Keys, s pipeline.Stage) {
+	src, in := benchBatch(keys, n), pipeline.NewBatch(readings, keys)
+	marks := &pipeline.Marks{Idle: -1}
+	in.CopyFrom(src)
+	marks.Observe(in)
+	src.CopyFrom(in)
+	var out pipeline.Outputs
+	b.ReportAllocs()
+	rows := 0
+	for b.Loop() {
+		step := int64(n) * 1000
+		for i := range src.Time {
+			src.Time[i] += step
+			src.Mark[i] += step
+		}
+		in.CopyFrom(src)
+		out.Main = nil
+		if err := s.Process(in, &out); err != nil {
+			b.Fatal(err)
+		}
+		rows += n
+	}
+	if len(out.Dead) > 0 || out.Late != nil {
+		b.Fatalf("%d rows dead, late %v", len(out.Dead), out.Late)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(rows), "ns/row")
+}
+
+type nothing struct{}
+
+// Process hands the batch on.
+func (nothing) Process(in *pipeline.Batch, out *pipeline.Outputs) error {
+	out.Main = in
+	return nil
+}
+
+func BenchmarkShipped(b *testing.B) {
+	r := newRuntime(b, Options{})
+	for _, n := range []int{256, 16} {
+		keys := pipeline.NewKeys(1000)
+		b.Run(fmt.Sprintf("copy/%d", n), func(b *testing.B) { run(b, n, keys, nothing{}) })
+		for name, with := range map[string]map[string]float64{"zscore": nil, "threshold": {"above": 23}, "rate-of-change": nil} {
+			b.Run(fmt.Sprintf("%s/%d", name, n), func(b *testing.B) {
+				run(b, n, keys, bind(b, load(b, r, name), Binding{With: with}, readings, keys))
+			})
+		}
+		b.Run(fmt.Sprintf("window/%d", n), func(b *testing.B) {
+			run(b, n, keys, newWindow(b, r, keys, "mean", "min", "max", "count"))
+		})
+		b.Run(fmt.Sprintf("window-p95/%d", n), func(b *testing.B) {
+			run(b, n, keys, newWindow(b, r, keys, "quantile"))
+		})
+	}
+}
+
+// newWindow is a window of a second over value, with a column for each op.
+func newWindow(t testing.TB, r *Runtime, keys *pipeline.Keys, ops ...string) *Window {
+	t.Helper()
+	c := WindowConfig{Stage: "window", Size: 1e6, PanesMax: 64, Key: []string{"line", "device"}}
+	for _, op := range ops {
+		a := Aggregate{Name: op, Op: op, Column: "value"}
+		if op == "quantile" {
+			a.Arg = 0.95
+		}
+		c.Aggregates = append(c.Aggregates, a)
+	}
+	w, err := r.NewWindow(t.Context(), c, readings, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close(t.Context()) })
+	return w
+}
