@@ -16,6 +16,7 @@ const (
 	Bytes                 // anything
 )
 
+// String returns the kind as users know it: number, int, bool, text or bytes.
 func (k Kind) String() string {
 	switch k {
 	case Float:

@@ -16,7 +16,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -52,8 +51,8 @@ func Load(path string) (*File, error) {
 // Parse reads src as the content of the file called name. Relative paths in
 // it start in the folder of that name.
 //
-// The error is a Problems. Beside it may stand the file with only those
-// pipelines that have none, not to be run, but for others to go on looking.
+// The error is a Problems. Beside it may stand the file, not to be run, but
+// for others to go on looking: the pipelines that have problems are in Unsound.
 func Parse(name string, src []byte) (*File, error) {
 	if len(src) > BytesMax {
 		return nil, Problems{{File: name, Msg: fmt.Sprintf("more than %d bytes, the most a configuration may have", BytesMax)}}
@@ -77,7 +76,15 @@ func Parse(name string, src []byte) (*File, error) {
 	case d.untold > 0 || d.spent > valuesMax:
 		return nil, d.told()
 	}
-	f.Pipelines = slices.DeleteFunc(f.Pipelines, func(p Pipeline) bool { return d.hasProblem(p.Path) })
+	var sound Pipelines
+	for _, p := range f.Pipelines {
+		if d.hasProblem(p.Path) {
+			f.Unsound = append(f.Unsound, p)
+		} else {
+			sound = append(sound, p)
+		}
+	}
+	f.Pipelines = sound
 	return &f, d.told()
 }
 

@@ -17,6 +17,8 @@ type File struct {
 	Pipelines Pipelines `yaml:"pipelines,required" doc:"pipelines by name"`
 	Sinks     Sinks     `yaml:"sinks" doc:"sinks by name, for use in several pipelines"`
 
+	Unsound Pipelines `yaml:"-"` // those with problems, of a file that came with an error
+
 	src *source
 }
 
@@ -59,7 +61,7 @@ type Simulate struct {
 	Machines int           `yaml:"machines" min:"1" max:"10000" doc:"how many"`
 	Topic    string        `yaml:"topic" doc:"where they publish; {line} and {device} are theirs"`
 	Every    time.Duration `yaml:"every" min:"1" doc:"time between two readings of a machine"`
-	Fault    time.Duration `yaml:"fault" doc:"the last machine runs hot for 10 s once in this time; 0 for never"`
+	Fault    time.Duration `yaml:"fault" doc:"the last machine runs hot for 10 s once in this time, first after 10 s; 0 for never"`
 }
 
 // Pipelines are the pipelines of a file, in its order.

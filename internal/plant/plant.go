@@ -8,8 +8,12 @@ import (
 	"time"
 )
 
-// FaultLasts is how long a fault goes on before the machine is mended.
-const FaultLasts = 10 * time.Second
+// A fault begins FaultFirst after a machine is switched on, and again in every
+// fault interval; after FaultLasts the machine is mended.
+const (
+	FaultFirst = 10 * time.Second
+	FaultLasts = 10 * time.Second
+)
 
 // A Machine is a motor under changing load. Its readings depend on the seed
 // and the time alone.
@@ -52,7 +56,7 @@ func (m *Machine) Read(at time.Duration) Reading {
 		Temp:   61 + 2*load + 0.4*m.noise.NormFloat64(),
 		Vib:    max(0, 0.8+0.1*load+0.03*m.noise.NormFloat64()),
 		RPM:    1480 + int(10*load+3*m.noise.NormFloat64()),
-		Faulty: m.fault > 0 && at >= m.fault && at%m.fault < FaultLasts,
+		Faulty: m.fault > 0 && at >= FaultFirst && (at-FaultFirst)%m.fault < FaultLasts,
 	}
 	if r.Faulty {
 		r.Temp += 14

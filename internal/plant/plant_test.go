@@ -27,7 +27,7 @@ func TestOnlyTheLastMachineFailsAndIsMended(t *testing.T) {
 	all := Machines(4, 30*time.Second, 1)
 	for i, m := range all {
 		for at := time.Duration(0); at < 2*time.Minute; at += time.Second {
-			want := i == 3 && at >= 30*time.Second && at%(30*time.Second) < FaultLasts
+			want := i == 3 && at >= FaultFirst && (at-FaultFirst)%(30*time.Second) < FaultLasts
 			r := m.Read(at)
 			if r.Faulty != want {
 				t.Fatalf("%s at %s: got fault %v, want %v", m.Device, at, r.Faulty, want)

@@ -1,0 +1,241 @@
+// Package node builds everything from a configuration and runs it.
+//
+//	broker ──▶ journal ──▶ dispatcher ──▶ runner of a pipeline ──▶ outlet ──▶ deliveries to sinks
+//	  ▲                                                                             │
+//	  └───────────────────────── topic sinks publish back ◀─────────────────────────┘
+//
+// A Node lives through New (checks and opens), Run (blocks) and, inside Run,
+// a drain when its context ends: nothing more comes in, what is inside is
+// processed and delivered, then everything is closed.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"millrace.dev/millrace/broker"
+	"millrace.dev/millrace/functions"
+	"millrace.dev/millrace/internal/config"
+	"millrace.dev/millrace/internal/journal"
+	"millrace.dev/millrace/internal/metrics"
+	"millrace.dev/millrace/pipeline"
+)
+
+// DrainTimeout is how long a node that stops waits for its sinks.
+const DrainTimeout = 10 * time.Second
+
+// Options is what a node needs beside its file.
+type Options struct {
+	Stdout  io.Writer // for stdout sinks
+	Log     *slog.Logger
+	Version string
+}
+
+// A Node is a running configuration.
+type Node struct {
+	opts       Options
+	file       *config.File
+	log        *slog.Logger
+	metrics    *metrics.Registry
+	journal    journal.Journal
+	runtime    *functions.Runtime
+	broker     *broker.Broker
+	dispatcher *dispatcher
+	runners    []*runner
+	deliveries deliveries
+	http       net.Listener
+	ready      chan struct{}
+}
+
+// New checks f, opens the ports and sinks, and returns a node that Run starts.
+func New(ctx context.Context, f *config.File, o Options) (*Node, error) {
+	n := &Node{opts: o, file: f, log: o.Log, metrics: metrics.New(), ready: make(chan struct{})}
+	if err := n.open(ctx); err != nil {
+		n.close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) open(ctx context.Context) (err error) {
+	f := n.file
+	if n.runtime, err = NewRuntime(ctx, f, n.log); err != nil {
+		return err
+	}
+	pipes, err := Compile(ctx, f, n.runtime)
+	if err != nil {
+		return err
+	}
+	routes := newRoutes(pipes)
+	n.journal = journal.NewMemory(int(f.Journal.Memory))
+	if n.broker, err = broker.New(broker.Options{
+		Config: brokerConfig(f), Journal: n.journal, Route: routes.of, Metrics: n.metrics, Log: n.log,
+	}); err != nil {
+		return err
+	}
+	if err := n.openPipelines(pipes); err != nil {
+		return err
+	}
+	var feeds []*feed
+	for _, r := range n.runners {
+		feeds = append(feeds, r.feed)
+	}
+	n.dispatcher = newDispatcher(n.journal.Read(0), routes, feeds)
+	for _, r := range n.runners {
+		r.d = n.dispatcher
+	}
+	if f.HTTP.Listen == "" {
+		return nil
+	}
+	if n.http, err = net.Listen("tcp", f.HTTP.Listen); err != nil {
+		return fmt.Errorf("http: %w\n\thint: set http.listen to a free address in %s, or to \"\" for none", err, f.Path)
+	}
+	return nil
+}
+
+// NewRuntime returns the functions' runtime as f wants it.
+func NewRuntime(ctx context.Context, f *config.File, log *slog.Logger) (*functions.Runtime, error) {
+	cache := f.Functions.Cache
+	if cache != "" {
+		cache = f.Join(cache)
+	} else if dir, err := os.UserCacheDir(); err == nil {
+		cache = filepath.Join(dir, "millrace", "functions")
+	}
+	return functions.NewRuntime(ctx, functions.Options{
+		CacheDir: cache, MemoryMax: uint32(f.Functions.Memory), StepsMax: f.Functions.Steps, Log: log,
+	})
+}
+
+func brokerConfig(f *config.File) broker.Config {
+	c := broker.Defaults()
+	c.Listen, c.Anonymous = f.Broker.Listen, f.Broker.Anonymous
+	if f.Broker.Users != "" {
+		c.Users = f.Join(f.Broker.Users)
+		c.UserCommand = "millrace user add -file " + c.Users
+	}
+	c.PacketBytesMax, c.ClientsMax = uint32(f.Broker.MaxPacket), f.Broker.MaxClients
+	c.ConnectionsPerAddressMax = f.Broker.MaxConnectionsPerAddress
+	return c
+}
+
+func (n *Node) openPipelines(pipes []*Pipeline) error {
+	n.deliveries = deliveries{file: n.file, stdout: n.opts.Stdout, broker: n.broker, log: n.log, metrics: n.metrics}
+	if err := n.deliveries.openNamed(n.refused("")); err != nil {
+		return err
+	}
+	for _, p := range pipes {
+		cfg := p.Config
+		to := newOutlet(cfg.Name, n.log, n.metrics)
+		dead := n.refused(cfg.Name)
+		var err error
+		if to.dead, err = n.deliveries.open(cfg.Name, cfg.DeadLetters, dead); err != nil {
+			return err
+		}
+		if to.late, err = n.deliveries.open(cfg.Name, cfg.Late, dead); err != nil {
+			return err
+		}
+		if to.main, err = n.deliveries.open(cfg.Name, cfg.To, dead); err != nil {
+			return err
+		}
+		n.runners = append(n.runners, newRunner(p, to, n.log, n.metrics))
+	}
+	return nil
+}
+
+// refused counts and logs what a sink set aside for good.
+func (n *Node) refused(name string) func([]pipeline.DeadLetter) {
+	letters := n.metrics.Counter("millrace_pipeline_dead_letters_total", "pipeline", name)
+	return func(dead []pipeline.DeadLetter) {
+		letters.Add(len(dead))
+		n.log.Warn("dead letters", "pipeline", name, "count", len(dead), "stage", dead[0].Stage, "reason", dead[0].Reason)
+	}
+}
+
+// Addrs returns the addresses that the broker listens on.
+func (n *Node) Addrs() []net.Addr { return n.broker.Addrs() }
+
+// HTTPAddr returns the address of /healthz and /metrics, or nil.
+func (n *Node) HTTPAddr() net.Addr {
+	if n.http == nil {
+		return nil
+	}
+	return n.http.Addr()
+}
+
+// Run serves until ctx ends and then drains; stop ends it at once. It returns
+// when everything it started has ended.
+func (n *Node) Run(ctx, stop context.Context) error {
+	defer n.close(context.WithoutCancel(ctx))
+	serve, end := context.WithCancel(stop)
+	defer end()
+	var servers, pipes sync.WaitGroup
+	fatal := make(chan error, 3)
+	start := func(g *sync.WaitGroup, f func() error) {
+		g.Go(func() {
+			if err := f(); err != nil && serve.Err() == nil {
+				fatal <- err
+			}
+		})
+	}
+	for _, d := range n.deliveries.all {
+		servers.Go(func() { d.Run(serve) })
+	}
+	for _, r := range n.runners {
+		pipes.Go(func() { r.run(serve) })
+	}
+	start(&pipes, func() error { return n.dispatcher.run(serve) })
+	start(&servers, func() error { return n.broker.Serve(serve) })
+	if n.http != nil {
+		start(&servers, func() error { return n.serveHTTP(serve, n.http) })
+	}
+	if s := n.file.Simulate; s != nil {
+		start(&servers, func() error { return n.simulate(ctx, s) })
+	}
+	n.log.Info("ready", "version", n.opts.Version, "broker", fmt.Sprint(n.Addrs()), "pipelines", len(n.runners))
+	var err error
+	select {
+	case err = <-fatal:
+	case <-ctx.Done():
+	case <-stop.Done():
+	}
+	err = errors.Join(err, n.drain(stop, &pipes))
+	end()
+	servers.Wait()
+	return err
+}
+
+// drain takes nothing more in and lets what is inside out.
+func (n *Node) drain(stop context.Context, pipes *sync.WaitGroup) error {
+	start := time.Now()
+	n.journal.Close()
+	pipes.Wait()
+	ctx, cancel := context.WithTimeout(stop, DrainTimeout)
+	defer cancel()
+	err := n.deliveries.drain(ctx)
+	n.log.Info("drained", "after", time.Since(start).Round(time.Millisecond))
+	return err
+}
+
+// close frees what open opened; it may be called after a part of it.
+func (n *Node) close(ctx context.Context) {
+	if n.broker != nil {
+		n.broker.Close()
+	}
+	if n.http != nil {
+		n.http.Close()
+	}
+	for _, r := range n.runners {
+		r.p.Close(ctx)
+	}
+	if n.runtime != nil {
+		n.runtime.Close(ctx)
+	}
+}

@@ -1,0 +1,88 @@
+package node
+
+import (
+	"log/slog"
+	"time"
+
+	"millrace.dev/millrace/internal/metrics"
+	"millrace.dev/millrace/pipeline"
+)
+
+// deadLogEvery is how often a pipeline logs its dead letters, at most.
+const deadLogEvery = 10 * time.Second
+
+// A taker is where rows go; a sinks.Delivery is one.
+type taker interface{ Push(b *pipeline.Batch) }
+
+// An outlet takes what comes out of a pipeline to its sinks and counts it.
+type outlet struct {
+	main, late, dead []taker
+	log              *slog.Logger
+	now              func() time.Time
+
+	rows, lateRows, deadLetters *metrics.Counter
+	letters                     *pipeline.Batch
+	logged                      time.Time
+	since                       int // dead letters since the last log line
+}
+
+func newOutlet(name string, log *slog.Logger, m *metrics.Registry) *outlet {
+	return &outlet{
+		log: log.With("pipeline", name), now: time.Now,
+		rows:        m.Counter("millrace_pipeline_rows_out_total", "pipeline", name),
+		lateRows:    m.Counter("millrace_pipeline_late_total", "pipeline", name),
+		deadLetters: m.Counter("millrace_pipeline_dead_letters_total", "pipeline", name),
+		letters:     newLetters(),
+	}
+}
+
+func (o *outlet) Main(b *pipeline.Batch) {
+	o.rows.Add(b.Rows())
+	for _, t := range o.main {
+		t.Push(b)
+	}
+}
+
+func (o *outlet) Late(b *pipeline.Batch) {
+	o.lateRows.Add(b.Rows())
+	for _, t := range o.late {
+		t.Push(b)
+	}
+}
+
+func (o *outlet) Dead(letters []pipeline.DeadLetter) {
+	o.deadLetters.Add(len(letters))
+	o.since += len(letters)
+	if now := o.now(); now.Sub(o.logged) >= deadLogEvery {
+		l := letters[0]
+		o.log.Warn("dead letters", "count", o.since, "stage", l.Stage, "reason", l.Reason, "topic", l.Topic)
+		o.logged, o.since = now, 0
+	}
+	if len(o.dead) == 0 {
+		return
+	}
+	fillLetters(o.letters, letters)
+	for _, t := range o.dead {
+		t.Push(o.letters)
+	}
+}
+
+// newLetters returns a batch with the columns of a dead letter.
+func newLetters() *pipeline.Batch {
+	return pipeline.NewBatch(pipeline.Schema{
+		{Name: "stage", Kind: pipeline.Text}, {Name: "reason", Kind: pipeline.Text},
+		{Name: "topic", Kind: pipeline.Text}, {Name: "payload", Kind: pipeline.Bytes}, {Name: "offset", Kind: pipeline.Int},
+	}, nil)
+}
+
+func fillLetters(b *pipeline.Batch, letters []pipeline.DeadLetter) {
+	b.Reset()
+	for _, l := range letters {
+		b.AppendRow(pipeline.Row{Time: l.Time, Arrived: l.Time, Mark: l.Time, Offset: l.Offset})
+		b.Columns[0].AppendText([]byte(l.Stage))
+		b.Columns[1].AppendText([]byte(l.Reason))
+		b.Columns[2].AppendText([]byte(l.Topic))
+		b.Columns[3].AppendText(l.Payload)
+		b.Columns[4].AppendInt(int64(l.Offset))
+	}
+}

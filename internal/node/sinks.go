@@ -1,0 +1,132 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"millrace.dev/millrace/internal/config"
+	"millrace.dev/millrace/internal/metrics"
+	"millrace.dev/millrace/pipeline"
+	"millrace.dev/millrace/sinks"
+)
+
+// newSink opens the sink that t describes.
+func newSink(f *config.File, t *config.Target, out io.Writer, p sinks.Publisher) (sinks.Sink, error) {
+	switch t.Kind {
+	case "topic":
+		return sinks.NewTopic(sinks.TopicConfig{Topic: t.Topic.Topic, QoS: byte(t.Topic.QoS), Retain: t.Topic.Retain, Fields: t.Topic.Fields}, p)
+	case "stdout":
+		return sinks.NewStdout(sinks.StdoutConfig{Line: t.Stdout.Line, Fields: t.Stdout.Fields}, out)
+	case "file":
+		c := t.File
+		return sinks.NewFile(sinks.FileConfig{
+			Path: f.Join(c.Path), Format: c.Format, Fields: c.Fields,
+			Rotate: sinks.Rotate{Bytes: int64(c.Rotate.Bytes), Age: c.Rotate.Age, Keep: c.Rotate.Keep},
+		})
+	case "influx":
+		return newInflux(f, t.Influx)
+	}
+	panic("BUG: sink of kind " + t.Kind)
+}
+
+func newInflux(f *config.File, c *config.InfluxSink) (sinks.Sink, error) {
+	token, err := secret(f, string(c.Token), c.TokenFile)
+	if err != nil {
+		return nil, err
+	}
+	password, err := secret(f, string(c.Password), c.PasswordFile)
+	if err != nil {
+		return nil, err
+	}
+	return sinks.NewInflux(sinks.InfluxConfig{
+		URL: c.URL, Version: c.Version, Database: c.Database, RetentionPolicy: c.RetentionPolicy, Org: c.Org, Bucket: c.Bucket,
+		Token: token, User: c.User, Password: password, Measurement: c.Measurement, Tags: c.Tags, Fields: c.Fields,
+		Gzip: c.Gzip, Timeout: c.Timeout,
+	})
+}
+
+// secret returns the value given, or what the file holds.
+func secret(f *config.File, value, file string) (string, error) {
+	if file == "" {
+		return value, nil
+	}
+	b, err := os.ReadFile(f.Join(file))
+	return strings.TrimSpace(string(b)), err
+}
+
+// deliveries opens every sink of a file: a named one once, for all that use it.
+type deliveries struct {
+	file    *config.File
+	stdout  io.Writer
+	broker  sinks.Publisher
+	log     *slog.Logger
+	metrics *metrics.Registry
+	dead    func([]pipeline.DeadLetter)
+
+	named map[string]*sinks.Delivery
+	all   []*sinks.Delivery
+}
+
+// open returns the deliveries that targets name. Dead letters of their sinks go to dead.
+func (d *deliveries) open(name string, targets []config.Target, dead func([]pipeline.DeadLetter)) ([]taker, error) {
+	var all []taker
+	for i := range targets {
+		t := &targets[i]
+		if t.Ref != "" {
+			all = append(all, d.named[t.Ref])
+			continue
+		}
+		one, err := d.add(name, t.Label(), t, dead)
+		if err != nil {
+			return nil, d.file.Problem(t.Path, err.Error(), "")
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+func (d *deliveries) openNamed(dead func([]pipeline.DeadLetter)) error {
+	d.named = map[string]*sinks.Delivery{}
+	for i := range d.file.Sinks {
+		s := &d.file.Sinks[i]
+		one, err := d.add("", s.Name, &s.Target, dead)
+		if err != nil {
+			return d.file.Problem(s.Path, err.Error(), "")
+		}
+		d.named[s.Name] = one
+	}
+	return nil
+}
+
+func (d *deliveries) add(pipe, name string, t *config.Target, dead func([]pipeline.DeadLetter)) (*sinks.Delivery, error) {
+	s, err := newSink(d.file, t, d.stdout, d.broker)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.Kind, err)
+	}
+	c := sinks.DeliveryConfig{Pipeline: pipe, Sink: name, Dead: dead, Log: d.log, Metrics: d.metrics}
+	if t.Kind == "influx" {
+		c.RowsMax, c.Linger, c.QueueMax = t.Influx.Batch, t.Influx.Linger, int64(t.Influx.Queue)
+	}
+	one := sinks.NewDelivery(s, c)
+	d.all = append(d.all, one)
+	return one, nil
+}
+
+// drain delivers what is queued; all sinks at once, until ctx is done.
+func (d *deliveries) drain(ctx context.Context) error {
+	errs := make(chan error, len(d.all))
+	for _, one := range d.all {
+		go func() { errs <- one.Drain(ctx) }()
+	}
+	var first error
+	for range d.all {
+		if err := <-errs; err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
