@@ -61,7 +61,7 @@ func (c *csvRows) fit(b *pipeline.Batch) (changed bool, err error) {
 func (c *csvRows) header(dst []byte) []byte {
 	dst = append(dst, timeName...)
 	for _, name := range c.columns {
-		dst = appendCSV(append(dst, ','), bytes.ToValidUTF8([]byte(name), []byte("\uFFFD")))
+		dst = appendCSV(append(dst, ','), []byte(string([]rune(name))))
 	}
 	return append(dst, '\n')
 }
@@ -92,7 +92,7 @@ func appendUTF8(dst []byte, c *pipeline.Column, i int) []byte {
 	case c.Kind == pipeline.Bytes:
 		return appendBase64(dst, text)
 	}
-	return append(dst, bytes.ToValidUTF8(text, []byte("\uFFFD"))...)
+	return append(dst, string([]rune(string(text)))...) // U+FFFD for each byte that is wrong
 }
 
 // appendCSV appends text, in quotes where it needs them.

@@ -99,7 +99,7 @@ func appendFloat(dst []byte, v float64) []byte {
 	}
 	if a := math.Abs(v); a != 0 && (a < 1e-6 || a >= 1e21) {
 		dst = strconv.AppendFloat(dst, v, 'e', -1, 64)
-		if n := len(dst); dst[n-2] == '0' { // e-09 is e-9
+		if n := len(dst); dst[n-4] == 'e' && dst[n-2] == '0' { // e-09 is e-9
 			dst = append(dst[:n-2], dst[n-1])
 		}
 		return dst
