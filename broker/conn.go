@@ -35,6 +35,7 @@ type conn struct {
 	holds     hold // the broker's sessions lock, if any
 
 	subscribing atomic.Bool
+	blocked     atomic.Bool // the reader waits for the socket, and will not send what is written now
 
 	mu       sync.Mutex
 	changed  *sync.Cond // on mu: pending, out, closed
@@ -44,6 +45,7 @@ type conn struct {
 	spare    []byte
 	flushing int // bytes that the flusher is writing; it runs if there are any
 	window   window
+	releases bool // somebody lets waiting messages go
 	ids      ids
 }
 

@@ -97,7 +97,8 @@ func (b *Broker) serve(c *conn) {
 			b.recovered(c, r)
 		}
 	}()
-	c.Conn.SetReadDeadline(time.Now().Add(b.stall.connect))
+	c.in.deadline = time.Now().Add(b.stall.connect)
+	c.ready()
 	err := b.server.EstablishConnection("mqtt", c)
 	if err != nil && b.closing.Err() == nil {
 		b.log.Debug("client gone", "remote", c.Conn.RemoteAddr().String(), "client", c.clientID(), "reason", err)

@@ -20,10 +20,10 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 	case packets.Publish:
 		return h.readPublish(c, pk)
 	case packets.Puback, packets.Pubcomp:
-		h.acknowledged(c, pk.PacketID)
+		c.acknowledged(pk.PacketID)
 	case packets.Pubrec:
 		if pk.ReasonCode >= packets.ErrUnspecifiedError.Code {
-			h.acknowledged(c, pk.PacketID)
+			c.acknowledged(pk.PacketID)
 		}
 	case packets.Pubrel:
 		c.mu.Lock()
@@ -116,11 +116,26 @@ func validTopic(topic string) bool {
 	return levels <= topics.LevelsMax
 }
 
-// acknowledged makes room for the next messages to the client and sends them.
-func (h *hook) acknowledged(c *conn, id uint16) {
+// acknowledged makes room for the next messages to the client.
+func (c *conn) acknowledged(id uint16) {
+	c.mu.Lock()
+	c.window.done(id)
+	start := !c.releases && c.window.canLetGo()
+	if start {
+		c.releases = true
+	}
+	c.mu.Unlock()
+	if start {
+		c.letGo()
+	}
+}
+
+// letGo sends waiting messages as long as there is room for them. Who calls
+// it has set c.releases.
+func (c *conn) letGo() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.window.done(id)
+	defer func() { c.releases = false }()
 	for {
 		next, ok := c.window.next()
 		if !ok {

@@ -89,10 +89,17 @@ func (c *conn) pass(p []byte) (int, error) {
 		in.left -= n
 		return n, nil
 	}
-	c.ready()
-	n, err := c.Conn.Read(p[:min(len(p), in.left)])
-	c.b.count.bytesIn.Add(n)
+	n, err := c.receive(p[:min(len(p), in.left)])
 	in.left -= n
+	return n, err
+}
+
+// receive reads from the socket.
+func (c *conn) receive(p []byte) (int, error) {
+	c.ready()
+	n, err := c.Conn.Read(p)
+	c.blocked.Store(false)
+	c.b.count.bytesIn.Add(n)
 	return n, err
 }
 
@@ -153,9 +160,7 @@ func (c *conn) fillTo(size int) error {
 		if in.w == len(in.buf) {
 			in.grow(max(readBytesMin, 2*len(in.buf), size))
 		}
-		c.ready()
-		n, err := c.Conn.Read(in.buf[in.w:])
-		c.b.count.bytesIn.Add(n)
+		n, err := c.receive(in.buf[in.w:])
 		in.w += n
 		if in.w == len(in.buf) && in.w < readBytesMax {
 			in.grow(2 * in.w)
@@ -176,6 +181,7 @@ func (in *incoming) grow(size int) {
 // ready sends what waits and sets the deadline, before the socket is read.
 func (c *conn) ready() {
 	c.mu.Lock()
+	c.blocked.Store(true)
 	c.kick()
 	c.mu.Unlock()
 	in := &c.in

@@ -55,10 +55,12 @@ func (w *window) done(id uint16) {
 	delete(w.sent, id)
 }
 
+func (w *window) canLetGo() bool { return len(w.waiting) > 0 && w.letGo == 0 && !w.full() }
+
 // next lets the oldest waiting message go, and returns false if there is none
 // or no room. One is let go at a time, because its size is not known here.
 func (w *window) next() (held, bool) {
-	if len(w.waiting) == 0 || w.letGo > 0 || w.full() {
+	if !w.canLetGo() {
 		return held{}, false
 	}
 	h := w.waiting[0]

@@ -50,7 +50,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		c.cut("it does not read what we answer")
 		return 0, net.ErrClosed
 	}
-	if now || len(c.out) > 32<<10 {
+	if now || c.blocked.Load() || len(c.out) > 32<<10 {
 		c.kick()
 	}
 	return len(p), nil
@@ -67,7 +67,12 @@ func (c *conn) mayGo(packet []byte, head int) bool {
 	}
 	topic := int(binary.BigEndian.Uint16(packet[head:]))
 	id := binary.BigEndian.Uint16(packet[head+2+topic:])
-	return c.window.admit(id, len(packet), packet[0]&dupFlag != 0)
+	goes := c.window.admit(id, len(packet), packet[0]&dupFlag != 0)
+	if goes && !c.releases && c.window.canLetGo() {
+		c.releases = true
+		c.b.conns.all.Go(c.letGo) // not from here: mochi holds the client's lock
+	}
+	return goes
 }
 
 // cutPacket returns the first packet of p, which mochi encoded, and the size
@@ -100,7 +105,7 @@ func (c *conn) kick() {
 		}
 	}
 	c.flushing = 1 // flush says how many
-	go c.flush()
+	c.b.conns.all.Go(c.flush)
 }
 
 // keepBytes is the memory for outgoing bytes that an idle connection keeps.
