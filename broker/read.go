@@ -191,7 +191,7 @@ func (c *conn) ready() {
 			in.deadline = time.Now().Add(c.keepAlive * 3 / 2) // [MQTT-3.1.2-22]
 		}
 	}
-	if in.deadline.IsZero() != in.applied.IsZero() || in.deadline.Sub(in.applied) > min(time.Second, c.keepAlive/4) {
+	if in.deadline.IsZero() != in.applied.IsZero() || in.deadline.Sub(in.applied).Abs() > min(time.Second, c.keepAlive/4) {
 		in.applied = in.deadline
 		c.Conn.SetReadDeadline(in.deadline)
 	}
