@@ -149,29 +149,55 @@ func (d *decoder) checkNames(path string, names []string) {
 	}
 }
 
-// checkStep makes sure that a step is one thing.
+// checkStep makes sure that a step is one thing, and notes which.
 func (d *decoder) checkStep(s *Step) {
-	var have []string
-	for _, key := range []string{"where", "window", "function"} {
+	kinds, have := stepKinds(), []string(nil)
+	for _, key := range kinds {
 		if d.there(s.Path + "." + key) {
 			have = append(have, key)
 		}
 	}
 	switch {
 	case len(have) == 0 && d.knowsAll(s.Path):
-		d.problem(s.Path, "", "a step is one of where, window and function")
+		d.problem(s.Path, "", "a step is one of %s", wordList(kinds))
 	case len(have) > 1:
 		d.problem(s.Path+"."+have[1]+"#key", "begin each step with '- '", "%s in one step", strings.Join(have, " and "))
-	case len(have) == 1 && have[0] != "function":
-		for _, key := range []string{"input", "with", "limits"} {
-			if d.there(s.Path + "." + key) {
-				d.problem(s.Path+"."+key+"#key", "", "%s belongs to a function, not to %s", key, have[0])
-			}
-		}
+	case len(have) == 1:
+		s.Kind = have[0]
+		d.checkBeside(s)
 	}
 	for _, key := range have {
 		if n := d.src.values[s.Path+"."+key]; n.Kind == yaml.ScalarNode && n.Value == "" && !isNull(n) {
 			d.problem(s.Path+"."+key, "", "%s is empty", key)
+		}
+	}
+}
+
+// stepKinds returns the keys that say what a step is.
+func stepKinds() []string {
+	var kinds []string
+	t := reflect.TypeFor[Step]()
+	for i := range t.NumField() {
+		if key := keyOf(t.Field(i)); key != "" && t.Field(i).Tag.Get("of") == "" {
+			kinds = append(kinds, key)
+		}
+	}
+	return kinds
+}
+
+// wordList joins words as in a sentence.
+func wordList(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " and " + words[last]
+}
+
+// checkBeside refuses keys that go with another kind of step.
+func (d *decoder) checkBeside(s *Step) {
+	t := reflect.TypeFor[Step]()
+	for i := range t.NumField() {
+		key, of := keyOf(t.Field(i)), t.Field(i).Tag.Get("of")
+		if of != "" && of != s.Kind && d.there(s.Path+"."+key) {
+			d.problem(s.Path+"."+key+"#key", "", "%s belongs to a %s, not to %s", key, of, s.Kind)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func sections() []section {
 		{"simulate", "", simulateDefaults()},
 		{"a pipeline", "Below `pipelines:` stands a name, and below the name:", pipelineDefaults()},
 		{"time", "The long form; `time: ts` is the short one.", pipelineDefaults().Time},
-		{"steps", "Each is one of `where`, `window` and `function`.", Step{}},
+		{"steps", "Each is one of `" + strings.Join(stepKinds(), "`, `") + "`.", Step{}},
 		{"window", "", windowDefaults()},
 		{"limits", "", Limits{}},
 		{"topic", "These keys stand side by side: `- topic: alerts/{device}`, and below it `qos: 1`.", TopicSink{}},

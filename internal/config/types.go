@@ -109,15 +109,17 @@ type Idle struct {
 	After time.Duration
 }
 
-// Step is one of where, window and function.
+// Step is one thing that is done with rows. Its kind is the key that says
+// what; keys with the tag of go with that one.
 type Step struct {
 	Path     string  `yaml:"-"`
+	Kind     string  `yaml:"-"`
 	Where    string  `yaml:"where" doc:"expression; rows for which it is true go on"`
 	Window   *Window `yaml:"window" doc:"aggregates over stretches of event time"`
 	Function string  `yaml:"function" doc:"name of a shipped function, or path of a .wasm file"`
-	Input    Pairs   `yaml:"input" doc:"function: column for each of its inputs; the column of the same name unless said"`
-	With     Params  `yaml:"with" doc:"function: its parameters"`
-	Limits   Limits  `yaml:"limits" doc:"function: limits of its own"`
+	Input    Pairs   `yaml:"input" of:"function" doc:"function: column for each of its inputs; the column of the same name unless said"`
+	With     Params  `yaml:"with" of:"function" doc:"function: its parameters"`
+	Limits   Limits  `yaml:"limits" of:"function" doc:"function: limits of its own"`
 }
 
 // Pairs bind names to columns, in the order of the file.

@@ -14,7 +14,6 @@ import (
 	"millrace.dev/millrace/internal/config"
 	"millrace.dev/millrace/internal/decode"
 	"millrace.dev/millrace/internal/journal"
-	"millrace.dev/millrace/internal/metrics"
 	"millrace.dev/millrace/pipeline"
 	"millrace.dev/millrace/pipeline/expr"
 	"millrace.dev/millrace/pipeline/topics"
@@ -94,7 +93,7 @@ func (c *compiler) pipeline(cfg *config.Pipeline) *Pipeline {
 	}
 	p.Schema = p.decoder.Schema()
 	for i := range cfg.Steps {
-		if !c.step(p, &cfg.Steps[i], plan, i) {
+		if !stepOf(cfg.Steps[i].Kind).build(c, p, plan, i) {
 			c.expressions(cfg.Steps[i+1:]) // which columns there are from here on is not known
 			return p
 		}
@@ -180,84 +179,6 @@ func (c *compiler) decoder(p *Pipeline, plan *plan) bool {
 		return false
 	}
 	p.decoder, p.batch = d, d.NewBatch()
-	return true
-}
-
-func (c *compiler) step(p *Pipeline, s *config.Step, plan *plan, i int) bool {
-	switch {
-	case s.Window != nil:
-		return c.window(p, s, plan)
-	case s.Function != "":
-		return c.function(p, s, i)
-	}
-	w, err := expr.NewWhere(s.Where, p.Schema)
-	c.where(s, err)
-	if err == nil {
-		p.chain.Stages = append(p.chain.Stages, w)
-	}
-	return true // the columns are the same behind it
-}
-
-// where notes what is wrong with the expression of a step, if anything.
-func (c *compiler) where(s *config.Step, err error) {
-	var at *expr.Error
-	if errors.As(err, &at) {
-		c.problems = append(c.problems, c.file.ProblemAt(s.Path+".where", at.Column, at.Msg, at.Hint))
-	} else if err != nil {
-		c.problem(s.Path+".where", "", "%v", err)
-	}
-}
-
-func (c *compiler) window(p *Pipeline, s *config.Step, plan *plan) bool {
-	cfg := functions.WindowConfig{Stage: "window", Size: s.Window.Tumbling.Microseconds(), PanesMax: s.Window.PanesMax, Key: p.Config.Key}
-	for _, l := range plan.levels() {
-		if !slices.Contains(cfg.Key, l.Name) && p.Schema.Index(l.Name) >= 0 {
-			cfg.Carry = append(cfg.Carry, l.Name)
-		}
-	}
-	for _, a := range s.Window.Fields {
-		if a.Column != "" && p.Schema.Index(a.Column) < 0 {
-			c.problem(a.Path, columnHint(a.Column, p.Schema), "unknown column %q", a.Column)
-			return false
-		}
-		cfg.Aggregates = append(cfg.Aggregates, functions.Aggregate{Name: a.Name, Op: a.Op, Column: a.Column, Arg: a.Arg})
-	}
-	w, err := c.rt.NewWindow(c.ctx, cfg, p.Schema, p.keys)
-	if err != nil {
-		c.problem(s.Path+".window", "", "%v", err)
-		return false
-	}
-	count := &meter{&metrics.Counter{}}
-	p.chain.Stages = append(p.chain.Stages, w, count)
-	p.windows = append(p.windows, count)
-	p.closers = append(p.closers, w)
-	p.Schema = w.Schema()
-	return true
-}
-
-func (c *compiler) function(p *Pipeline, s *config.Step, i int) bool {
-	if c.modules[s.Function] == nil {
-		return false
-	}
-	b := functions.Binding{
-		Stage: fmt.Sprintf("steps[%d] function %s", i, s.Function), Key: p.Config.Key,
-		Input: map[string]string{}, With: map[string]float64{},
-		Limits: functions.Limits{Memory: uint32(s.Limits.Memory), Steps: s.Limits.Steps},
-	}
-	for _, in := range s.Input {
-		b.Input[in.Name] = in.Value
-	}
-	for _, w := range s.With {
-		b.With[w.Name] = w.Value
-	}
-	stage, err := c.modules[s.Function].Bind(c.ctx, b, p.Schema, p.keys)
-	if err != nil {
-		c.problem(s.Path+".function", "", "%v", err)
-		return false
-	}
-	p.chain.Stages = append(p.chain.Stages, stage)
-	p.closers = append(p.closers, stage)
-	p.Schema = stage.Schema()
 	return true
 }
 

@@ -1,13 +1,9 @@
 package node
 
 import (
-	"maps"
-	"slices"
-
 	"millrace.dev/millrace/functions"
 	"millrace.dev/millrace/internal/config"
 	"millrace.dev/millrace/pipeline"
-	"millrace.dev/millrace/pipeline/expr"
 	"millrace.dev/millrace/pipeline/topics"
 )
 
@@ -48,7 +44,7 @@ func newPlan(f *config.File, cfg *config.Pipeline, filters []*topics.Filter, mod
 		if p.windowed {
 			break
 		}
-		p.step(&cfg.Steps[i])
+		stepOf(cfg.Steps[i].Kind).use(p, &cfg.Steps[i])
 	}
 	if !p.windowed {
 		for _, list := range [][]config.Target{cfg.To, cfg.Late} {
@@ -81,49 +77,6 @@ func (p *plan) use(name string, kind pipeline.Kind) {
 			kind = said
 		}
 		p.fields = append(p.fields, pipeline.Field{Name: name, Kind: kind})
-	}
-}
-
-func (p *plan) step(s *config.Step) {
-	switch {
-	case s.Window != nil:
-		for _, a := range s.Window.Fields {
-			if a.Column != "" {
-				p.use(a.Column, pipeline.Float)
-			}
-		}
-		p.windowed = true
-	case s.Function != "":
-		p.function(s)
-	default:
-		kinds, err := expr.Infer(s.Where)
-		if err != nil {
-			return // told when the stage is built
-		}
-		for _, name := range slices.Sorted(maps.Keys(kinds)) {
-			p.use(name, kinds[name])
-		}
-	}
-}
-
-func (p *plan) function(s *config.Step) {
-	m := p.modules[s.Path]
-	if m == nil {
-		return // told when it was loaded
-	}
-	input := map[string]string{}
-	for _, b := range s.Input {
-		input[b.Name] = b.Value
-	}
-	for _, f := range m.Manifest().In {
-		column := f.Name
-		if to, ok := input[f.Name]; ok {
-			column = to
-		}
-		p.use(column, f.Kind)
-	}
-	for _, f := range m.Manifest().Out {
-		p.known[f.Name] = true
 	}
 }
 
