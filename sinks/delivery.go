@@ -99,7 +99,7 @@ func (d *Delivery) Push(b *pipeline.Batch) {
 	d.waiting = d.waiting && !wake
 	d.mu.Unlock()
 	if wake {
-		signal(d.woken)
+		poke(d.woken)
 	}
 	d.count.dropped.Add(dropped)
 	if begins {
@@ -114,8 +114,8 @@ func (d *Delivery) matters(was int) bool {
 	return d.c.Linger == 0 || was == 0 || n > 1 || n == 1 && d.queue.isFull(d.queue.first())
 }
 
-// signal wakes whoever waits on a channel that holds one.
-func signal(c chan struct{}) {
+// poke wakes whoever waits on a channel that holds one.
+func poke(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
@@ -288,8 +288,8 @@ func (d *Delivery) Drain(ctx context.Context) error {
 		d.drains--
 		d.mu.Unlock()
 	}()
-	signal(d.woken)
-	signal(d.cut)
+	poke(d.woken)
+	poke(d.cut)
 	for d.queue.rows > 0 && !d.ended && ctx.Err() == nil {
 		empty := d.empty
 		d.mu.Unlock()

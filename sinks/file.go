@@ -85,7 +85,7 @@ func (f *File) Write(ctx context.Context, b *pipeline.Batch) error {
 	for i := range b.Rows() {
 		from := len(f.buf)
 		f.appendRow(b, i)
-		if f.isOver() && from > 0 && f.size+int64(from) > f.headBytes() {
+		if f.isOver() && f.size+int64(from) > f.headBytes() {
 			row := string(f.buf[from:]) // rare: once a file
 			f.buf = f.buf[:from]
 			if err := f.flush(); err != nil {
