@@ -141,7 +141,10 @@ func sections(wasm []byte) (all [sectionsEnd][]byte, err error) {
 			all[id] = body[:len(body):len(body)]
 		}
 	}
-	return all, r.err
+	if r.err != nil {
+		return all, fmt.Errorf("is not valid WebAssembly: %w", r.err)
+	}
+	return all, nil
 }
 
 func appendUint(b []byte, v uint32) []byte { return binary.AppendUvarint(b, uint64(v)) }

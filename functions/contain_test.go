@@ -2,7 +2,6 @@ package functions
 
 import (
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 
@@ -137,7 +136,7 @@ func TestAFunctionThatKeepsFailingIsQuarantinedAndTriedAgain(t *testing.T) {
 		values = append(values, 1)
 	}
 	var log strings.Builder
-	got, s := hostileRun(t, howTrap, values, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	got, s := hostileRun(t, howTrap, values, Options{Log: textLog(&log)})
 	dead := badRowsMax + probeRows
 	if len(got.dead) != dead || len(got.main) != len(values)-dead {
 		t.Errorf("got %d dead and %d rows, want %d dead", len(got.dead), len(got.main), dead)
@@ -179,7 +178,7 @@ func TestQuarantineDoesNotDependOnTheCut(t *testing.T) {
 
 func TestALogFloodIsBounded(t *testing.T) {
 	var log strings.Builder
-	hostileRun(t, howFlood, []float64{13, 1, 13}, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	hostileRun(t, howFlood, []float64{13, 1, 13}, Options{Log: textLog(&log)})
 	if n := strings.Count(log.String(), "and again"); n < 1 || n > 2*logBurst {
 		t.Errorf("got %d lines, want %d or few more", n, logBurst)
 	}

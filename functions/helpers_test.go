@@ -144,3 +144,5 @@ func (s *sheet) Dead(d []pipeline.DeadLetter) {
 		s.dead = append(s.dead, fmt.Sprintf("@%d %s: %s", l.Offset, l.Stage, l.Reason))
 	}
 }
+
+func textLog(w *strings.Builder) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

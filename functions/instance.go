@@ -28,6 +28,7 @@ type instance struct {
 	ctx     context.Context
 	limits  Limits
 	m       api.Module
+	memory  allocator
 	mem     []byte // its memory, of the size it had at the last room
 	alloc   api.Function
 	frame   api.Function
@@ -59,11 +60,13 @@ func (m *Module) newInstance(ctx context.Context, l Limits, log *guestLog) (*ins
 	}
 	i := &instance{limits: l, log: log}
 	i.ctx = context.WithValue(ctx, instanceKey{}, i)
-	i.ctx = experimental.WithMemoryAllocator(i.ctx, allocator{uint64(l.Memory) &^ (pageBytes - 1)})
+	i.memory.max = uint64(l.Memory) &^ (pageBytes - 1)
+	i.ctx = experimental.WithMemoryAllocator(i.ctx, &i.memory)
 	i.left = startStepsMax
 	c := wazero.NewModuleConfig().WithName("").WithStartFunctions()
 	var err error
 	if i.m, err = m.engine.InstantiateModule(i.ctx, m.compiled, i.world.close(c, guestOutput{i})); err != nil {
+		i.memory.release()
 		return nil, fmt.Errorf("does not start: %w", i.why(err, startStepsMax))
 	}
 	i.fuel = i.m.ExportedGlobal(fuelExport).(api.MutableGlobal)
@@ -81,7 +84,12 @@ func (m *Module) newInstance(ctx context.Context, l Limits, log *guestLog) (*ins
 	return i, nil
 }
 
-func (i *instance) close(ctx context.Context) error { return i.m.Close(ctx) }
+// close frees the instance and its memory.
+func (i *instance) close(ctx context.Context) error {
+	err := i.m.Close(ctx)
+	i.memory.release()
+	return err
+}
 
 // call calls a function with at most steps steps.
 func (i *instance) call(f api.Function, argument uint64, steps int64) (uint64, error) {

@@ -6,13 +6,33 @@ import "github.com/tetratelabs/wazero/experimental"
 const pageBytes = 64 << 10
 
 // An allocator gives an instance its memory, which never moves and never
-// exceeds max bytes, so that views of it stay good for as long as it lives.
-type allocator struct{ max uint64 }
-
-// Allocate reserves room for the most the instance may have.
-func (a allocator) Allocate(_, most uint64) experimental.LinearMemory {
-	return reserve(min(a.max, most))
+// exceeds max bytes, so that views of it stay good until release.
+type allocator struct {
+	max    uint64
+	memory experimental.LinearMemory
 }
+
+// Allocate reserves room for the most the instance may have. A module has one
+// memory.
+func (a *allocator) Allocate(_, most uint64) experimental.LinearMemory {
+	a.memory = reserve(min(a.max, most))
+	return lent{a.memory}
+}
+
+// release frees the memory.
+func (a *allocator) release() {
+	if a.memory != nil {
+		a.memory.Free()
+		a.memory = nil
+	}
+}
+
+// A lent memory stays when wazero is done with it: a guest that ends itself,
+// by WASI's proc_exit, still has slots that are to be saved.
+type lent struct{ experimental.LinearMemory }
+
+// Free does nothing; release does.
+func (lent) Free() {}
 
 // A heapMemory is on Go's heap: for systems without mmap, and where it fails.
 // A large slice costs no physical memory before it is touched, but the
