@@ -11,9 +11,9 @@ import (
 
 // How much may be under way.
 const (
-	ResultsMax = 1000 // results that the observer has not seen, of all publishers
-	AcksMax    = 100  // messages without PUBACK, of a publisher
-	PingsMax   = 1    // PINGREQ without answer, of a publisher
+	ResultsMax = 500 // results that the observer has not seen, of all publishers; a session of millrace holds 1000
+	AcksMax    = 100 // messages without PUBACK, of a publisher
+	PingsMax   = 1   // PINGREQ without answer, of a publisher
 	StallMax   = 60 * time.Second
 	pause      = 100 * time.Microsecond // when nobody has credit
 )
@@ -238,34 +238,70 @@ func (p *publisher) listen() error {
 	}
 }
 
-// observe counts results, and acknowledges those of QoS 1, until the
-// connection ends.
+// observe counts results until the connection ends.
 func (r *run) observe() error {
-	c := r.observer
-	var acks []byte
+	w := &watcher{run: r, c: r.observer}
 	for {
-		header, n, err := c.next()
-		if err != nil {
+		if err := w.packet(); err != nil {
 			return fmt.Errorf("observer: %w", err)
-		}
-		if header&0xf0 == TypePublish {
-			if header&6 != 0 {
-				if acks, err = c.appendAck(acks, n); err != nil {
-					return fmt.Errorf("observer: %w", err)
-				}
-			}
-			r.seen.Add(1)
-		}
-		if _, err := c.r.Discard(n); err != nil {
-			return fmt.Errorf("observer: %w", err)
-		}
-		if len(acks) > 0 && (c.r.Buffered() == 0 || len(acks) >= 4096) {
-			if _, err := c.Write(acks); err != nil {
-				return fmt.Errorf("observer: %w", err)
-			}
-			acks = acks[:0]
 		}
 	}
+}
+
+// A watcher counts results. At QoS 0 one counts when it is here. At QoS 1 it
+// is acknowledged, and counts when the broker has read that, which the answer
+// to a PINGREQ tells: until then it takes room in the broker's session.
+type watcher struct {
+	*run
+	c       *Conn
+	acks    []byte
+	got     int64 // results
+	acked   int64 // results whose PUBACK has been written
+	mark    int64 // acked when the PINGREQ was sent
+	pinging bool
+}
+
+func (w *watcher) packet() error {
+	header, n, err := w.c.next()
+	if err != nil {
+		return err
+	}
+	switch {
+	case header == TypePingresp:
+		w.pinging = false
+		w.seen.Store(w.mark)
+	case header&0xf0 == TypePublish:
+		w.got++
+		if header&6 == 0 {
+			w.seen.Store(w.got)
+		} else if w.acks, err = w.c.appendAck(w.acks, n); err != nil {
+			return err
+		}
+	}
+	if _, err := w.c.r.Discard(n); err != nil {
+		return err
+	}
+	if w.c.r.Buffered() == 0 || len(w.acks) >= 4096 {
+		return w.flush()
+	}
+	return nil
+}
+
+// flush sends what waits, and asks whether the broker has it.
+func (w *watcher) flush() error {
+	if len(w.acks) > 0 {
+		w.acked = w.got
+	}
+	if !w.pinging && w.acked > w.mark {
+		w.acks = append(w.acks, TypePingreq, 0)
+		w.pinging, w.mark = true, w.acked
+	}
+	if len(w.acks) == 0 {
+		return nil
+	}
+	_, err := w.c.Write(w.acks)
+	w.acks = w.acks[:0]
+	return err
 }
 
 // appendAck appends the PUBACK for the PUBLISH whose n bytes come next.

@@ -84,6 +84,13 @@ func TestCountersAreReadFromMetrics(t *testing.T) {
 	}
 }
 
+func TestLossesAreFound(t *testing.T) {
+	text := "# TYPE millrace_x_dropped_total counter\nmillrace_x_dropped_total{sink=\"a b\"} 0\nmillrace_pipeline_late_total{pipeline=\"a\"} 2\nmillrace_messages_total 9\nother_dropped 7\n"
+	if got, want := losses(text), "millrace_pipeline_late_total{pipeline=\"a\"} 2\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestWhatAServerSaysIsKeptToALimit(t *testing.T) {
 	var kept tail
 	for range 3 {

@@ -123,7 +123,7 @@ func (h *harness) once(ctx context.Context, c *contender, j job) (s sample, err 
 	var before time.Duration
 	rep, err := c.load.Run(ctx, load.Options{Addr: r.addr, Filter: c.filter, Rate: h.Rate, Begin: func() { before, _ = cpuOf(r.Process.Pid) }})
 	if err != nil {
-		return s, fmt.Errorf("%w\n%s", err, r.log.String())
+		return s, fmt.Errorf("%w\n%s", err, r.story())
 	}
 	after, err := cpuOf(r.Process.Pid)
 	if err != nil {

@@ -165,21 +165,54 @@ func freeAddrs() (a, b string, err error) {
 
 // check asks a node whether it has taken all messages and lost none.
 func (r *server) check(j job, messages int) error {
-	resp, err := http.Get("http://" + r.http + "/metrics")
+	text, err := r.metrics()
 	if err != nil {
 		return err
+	}
+	if got := counter(text, fmt.Sprintf("millrace_pipeline_messages_in_total{pipeline=%q}", j.kind)); got != messages {
+		return fmt.Errorf("%v: the pipeline has taken %d messages, want %d", r.system, got, messages)
+	}
+	if lost := losses(text); lost != "" {
+		return fmt.Errorf("%v: messages were lost:\n%s", r.system, lost)
+	}
+	return nil
+}
+
+func (r *server) metrics() (string, error) {
+	resp, err := http.Get("http://" + r.http + "/metrics")
+	if err != nil {
+		return "", err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
+	return string(text), err
+}
+
+// story is what a server has to say when something went wrong.
+func (r *server) story() string {
+	s := r.log.String()
+	if r.system != floor && r.system != mosquitto {
+		text, _ := r.metrics() // it may be gone
+		s += losses(text)
 	}
-	for name, want := range map[string]int{"messages_in": messages, "dead_letters": 0, "late": 0} {
-		if got := counter(string(text), fmt.Sprintf("millrace_pipeline_%s_total{pipeline=%q}", name, j.kind)); got != want {
-			return fmt.Errorf("%v: %s is %d, want %d\n%s", r.system, name, got, want, r.log.String())
+	return s
+}
+
+// losses returns the series that count messages which did not go their way.
+func losses(metrics string) string {
+	var lost strings.Builder
+	for l := range strings.Lines(metrics) {
+		l = strings.TrimSpace(l)
+		at := strings.LastIndexByte(l, ' ') + 1
+		name, value := l[:at], l[at:]
+		for _, word := range []string{"dropped", "refused", "dead_letters", "late_total"} {
+			if strings.HasPrefix(name, "millrace_") && strings.Contains(name, word) && value != "0" {
+				lost.WriteString(l + "\n")
+				break
+			}
 		}
 	}
-	return nil
+	return lost.String()
 }
 
 // counter returns the value of a series, -1 if there is none.
