@@ -39,7 +39,9 @@ type Pipeline struct {
 	chain   pipeline.Chain
 	fields  pipeline.Schema // what is decoded from payloads, beside what Open adds
 	windows []*meter        // one behind each window
-	closers []interface{ Close(context.Context) error }
+
+	measured []measured
+	closers  []interface{ Close(context.Context) error }
 }
 
 // Compile checks and builds every pipeline of f. The error is a

@@ -42,6 +42,7 @@ func newRunner(p *Pipeline, to *outlet, log *slog.Logger, m *metrics.Registry) *
 	for _, w := range p.windows {
 		w.rows = r.windows
 	}
+	showFunctions(p, m)
 	return r
 }
 

@@ -51,6 +51,7 @@ func (c *compiler) buildFunction(p *Pipeline, _ *plan, i int) bool {
 	}
 	p.chain.Stages = append(p.chain.Stages, stage)
 	p.closers = append(p.closers, stage)
+	p.measure(i, "function "+s.Function, stage.Stats)
 	p.Schema = stage.Schema()
 	return true
 }

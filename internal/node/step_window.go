@@ -42,6 +42,7 @@ func (c *compiler) buildWindow(p *Pipeline, plan *plan, i int) bool {
 	p.chain.Stages = append(p.chain.Stages, w, count)
 	p.windows = append(p.windows, count)
 	p.closers = append(p.closers, w)
+	p.measure(i, "window", w.Stats)
 	p.Schema = w.Schema()
 	return true
 }
