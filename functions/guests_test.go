@@ -11,7 +11,8 @@ import (
 
 // guests are C sources by name: lines of macros, then a file of testdata.
 func guests() map[string][2]string {
-	all := map[string][2]string{"hostile": {"", "hostile.c"}, "liar": {"", "liar.c"}}
+	all := map[string][2]string{"hostile": {"", "hostile.c"}, "liar": {"", "liar.c"}, "texts": {"", "texts.c"}, "again": {"", "again.c"},
+		"texts-raw": {"#define RAW true\n", "texts.c"}, "texts-2": {"#define VERSION 2\n", "texts.c"}}
 	for name, macro := range map[string]string{
 		"alloc-zero":    `LIE_ALLOC 0`,
 		"alloc-odd":     `LIE_ALLOC (top + 1)`,
