@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	chunksKept   = 4  // empty chunks kept for use again
-	chunksInFull = 16 // a full queue has at least so many, so that a part of it is dropped at a time
+	freeBytesMax = 4 << 20 // of empty chunks kept for use again
+	chunksInFull = 16      // a full queue has at least so many, so that a part of it is dropped at a time
 )
 
 // A queue holds the rows that wait for a sink, oldest first, up to a number of
@@ -21,7 +21,8 @@ type queue struct {
 
 	chunks  []*chunk // from head on
 	head    int
-	free    []*chunk
+	free    []*chunk // empty ones; bytes is what was in them
+	spare   int64    // bytes of free
 	bytes   int64
 	rows    int
 	writing bool // the first chunk is with the sink: it neither grows nor goes
@@ -107,6 +108,7 @@ func (q *queue) tail(b *pipeline.Batch, size int64, now time.Time) *chunk {
 	c := &chunk{}
 	if n := len(q.free); n > 0 {
 		c, q.free = q.free[n-1], q.free[:n-1]
+		q.spare -= c.bytes
 	}
 	c.begin(b, now)
 	q.bytes += c.bytes
@@ -141,7 +143,8 @@ func (q *queue) remove() {
 	q.head++
 	q.bytes -= c.bytes
 	q.rows -= c.b.Rows()
-	if len(q.free) < chunksKept && c.bytes <= chunkBytes {
+	if q.spare+c.bytes <= freeBytesMax {
 		q.free = append(q.free, c)
+		q.spare += c.bytes
 	}
 }
