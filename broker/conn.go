@@ -41,6 +41,8 @@ type conn struct {
 	changed  *sync.Cond // on mu: pending, out, closed
 	closed   bool
 	pending  int    // messages that mochi's writer for this client has not encoded yet
+	begun    uint64 // messages that were ever pending
+	drains   bool   // the reader waits in drained
 	out      []byte // bytes that wait for the socket
 	spare    []byte
 	flushing int // bytes that the flusher is writing; it runs if there are any

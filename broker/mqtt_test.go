@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"net"
 	"strings"
 	"testing"
 )
@@ -41,7 +42,15 @@ func TestMoreRetainedMessagesThanASocketTakesAllArrive(t *testing.T) {
 		}
 	}
 	w, _ := s.connect(hello{id: "w"})
+	w.Conn.(*net.TCPConn).SetReadBuffer(4096)
 	w.subscribe("state/#", 0)
+	cl, _ := s.server.Clients.Get("w")
+	c := connOf(cl)
+	until(t, "more waits than the socket takes", func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return len(c.out)+c.flushing > outgoingBytesSoft/2
+	})
 	for range n {
 		w.expect(3)
 	}

@@ -168,14 +168,25 @@ func (c *conn) cut(why string) {
 
 // begin is called before mochi queues a message for this client. It waits
 // while mochi's writer has fallen behind, which Write never lets it do for
-// long: mochi would drop the message, of any QoS.
+// long: mochi would drop the message, of any QoS. Until mochi has stopped the
+// client of a closed connection, its writer goes on.
 func (c *conn) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.pending >= pendingMax && !c.closed {
-		c.changed.Wait()
+	for c.pending >= pendingMax {
+		if !c.closed {
+			c.changed.Wait()
+			continue
+		}
+		if c.client.Closed() {
+			break // the session keeps the message
+		}
+		c.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		c.mu.Lock()
 	}
 	c.pending++
+	c.begun++
 }
 
 // encoded is called when mochi's writer has come to a message.
@@ -184,18 +195,24 @@ func (c *conn) encoded(n int) {
 	defer c.mu.Unlock()
 	was := c.pending
 	c.pending = max(0, c.pending-n)
-	if was >= pendingMax {
+	if was >= pendingMax || c.drains {
 		c.changed.Broadcast()
 	}
 }
 
-// drained waits until little waits for the socket. Only the client's own
-// reader may call it: it makes nobody else wait.
+// drained waits until the messages begun so far have been encoded and little
+// waits for the socket. Only the client's own reader may call it: it makes
+// nobody else wait.
 func (c *conn) drained() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.out)+c.flushing > outgoingBytesSoft/2 && !c.closed {
+	c.drains = true
+	for mark := c.begun; !c.closed; {
+		if c.begun-uint64(c.pending) >= mark && len(c.out)+c.flushing <= outgoingBytesSoft/2 {
+			break
+		}
 		c.kick()
 		c.changed.Wait()
 	}
+	c.drains = false
 }
