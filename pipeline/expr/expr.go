@@ -62,9 +62,9 @@ func Compile(src string, s pipeline.Schema) (*Program, error) {
 // Kind returns the kind of the results.
 func (p *Program) Kind() pipeline.Kind { return p.root.kind() }
 
-// Eval computes the expression for every row of b, whose first columns are
-// those of the schema it was compiled for. The column is only lent, until b
-// changes or the next Eval, and has no name unless it is one of b's.
+// Eval computes the expression for every row of b, which has the columns of
+// the schema it was compiled for, at whatever place. The column is only lent,
+// until b changes or the next Eval, and has no name unless it is one of b's.
 func (p *Program) Eval(b *pipeline.Batch) *pipeline.Column { return p.root.eval(b) }
 
 // A Where is a stage that keeps the rows for which an expression is true; it

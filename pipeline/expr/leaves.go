@@ -15,10 +15,11 @@ type column struct {
 func (c *column) kind() pipeline.Kind { return c.field.Kind }
 
 func (c *column) eval(b *pipeline.Batch) *pipeline.Column {
-	if c.index >= len(b.Columns) || b.Columns[c.index].Field != c.field {
-		panic(fmt.Sprintf("BUG: column %d is not %v", c.index, c.field))
+	x := b.Find(c.field, c.index)
+	if x == nil {
+		panic(fmt.Sprintf("BUG: there is no column %v", c.field))
 	}
-	return &b.Columns[c.index]
+	return x
 }
 
 // A constant is the same in every row; nil where null is set or is is 0.
