@@ -2,6 +2,7 @@ package functions
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -176,9 +177,23 @@ func TestQuarantineDoesNotDependOnTheCut(t *testing.T) {
 	}
 }
 
+func TestAnEndlessLoopIsQuarantinedSooner(t *testing.T) {
+	got, s := hostileRun(t, howLoop, slices.Repeat([]float64{13}, 40), Options{})
+	most := badRowsMax / spentRows
+	if strings.Contains(got.dead[most-1], "quarantine") || !strings.Contains(got.dead[most], "quarantine") {
+		t.Errorf("got %q then %q, want quarantine after %d rows", got.dead[most-1], got.dead[most], most)
+	}
+	if n := s.Stats().Steps; n > 300_000*int64(3*most+10) {
+		t.Errorf("got %d steps", n)
+	}
+}
+
 func TestALogFloodIsBounded(t *testing.T) {
 	var log strings.Builder
-	hostileRun(t, howFlood, []float64{13, 1, 13}, Options{Log: textLog(&log)})
+	_, s := hostileRun(t, howFlood, []float64{13, 1, 13}, Options{Log: textLog(&log)})
+	if n := s.log.lines + s.log.leftOut; n > 5*400 {
+		t.Errorf("got %d lines in 5 calls: a line costs %d of 300,000 steps", n, logSteps)
+	}
 	if n := strings.Count(log.String(), "and again"); n < 1 || n > 2*logBurst {
 		t.Errorf("got %d lines, want %d or few more", n, logBurst)
 	}

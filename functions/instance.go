@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -118,6 +119,15 @@ func refuel(ctx context.Context, m api.Module, _ []uint64) {
 	}
 	i.left -= i.granted
 	fuel.Set(uint64(i.granted))
+}
+
+// charge takes steps from the guest for what the host does for it.
+func (i *instance) charge(steps int64) {
+	if i.fuel == nil { // it is being instantiated, which startStepsMax bounds
+		return
+	}
+	left := int64(int32(i.fuel.Get())) - steps
+	i.fuel.Set(uint64(uint32(int32(max(left, math.MinInt32)))))
 }
 
 // why says in a user's words what ended a call.

@@ -96,7 +96,7 @@ func TestWrongModulesAreRefusedInWords(t *testing.T) {
 		"global import":  {maker{imported: 1, imports: imports(3, "env", "g", 0x7f, 0)}.module(""), []string{"env.g, which is no function"}},
 		"own name":       {maker{exported: 1, exports: append(appendName(nil, fuelExport), 0, 0)}.module(""), []string{"__mr_fuel"}},
 		"two memories":   {maker{memory: []byte{2, 0, 1, 0, 1}}.module(""), []string{"not valid"}},
-		"large memory":   {maker{memory: []byte{1, 0, 0x80, 0x10}}.module(""), []string{"wants 128 MiB of memory, the most is 16 MiB"}},
+		"large memory":   {maker{memory: []byte{1, 0, 0x80, 0x40}}.module(""), []string{"wants 512 MiB of memory, the most is 256 MiB", "hint: raise"}},
 		"shared memory":  {maker{memory: []byte{1, 3, 1, 1}}.module(""), []string{"shared"}},
 		"large table":    {maker{table: []byte{1, 0x70, 0, 0xff, 0xff, 0xff, 0x7f}}.module(""), []string{"a table has"}},
 		"table grow":     {maker{table: []byte{1, 0x70, 0, 1}, bodies: [][]byte{{0xd0, 0x70, 0x41, 1, 0xfc, 15, 0}}}.module(""), []string{"table"}},
@@ -171,8 +171,10 @@ func TestABindingSaysWhatIsWrongAndTheWayOut(t *testing.T) {
 		_, err := m.Bind(t.Context(), Binding{Input: c.input, With: c.with}, in, pipeline.NewKeys(2))
 		checkError(t, err, append(c.want, "function zscore: ")...)
 	}
+	_, err := m.Bind(t.Context(), Binding{Input: map[string]string{"value": "temp"}, Limits: Limits{Memory: 1000}}, in, pipeline.NewKeys(2))
+	checkError(t, err, "function zscore: wants 64 KiB of memory, the most is 1000 bytes", "hint: raise")
 	m = load(t, m.runtime, "threshold")
-	_, err := m.Bind(t.Context(), Binding{Input: map[string]string{"value": "n"}}, in, pipeline.NewKeys(2))
+	_, err = m.Bind(t.Context(), Binding{Input: map[string]string{"value": "n"}}, in, pipeline.NewKeys(2))
 	checkError(t, err, "function threshold: refuses its parameters: threshold: set above, below or both")
 	m = load(t, m.runtime, "window")
 	_, err = m.Bind(t.Context(), Binding{}, in, pipeline.NewKeys(2))

@@ -145,9 +145,18 @@ func signature(takes, gives []api.ValueType) string {
 	return list(takes) + " → " + list(gives)
 }
 
+// What an instance may have that is only asked for its manifest, bytes.
+const (
+	describeRoom      = 16 << 20 // beyond what it has at the start
+	describeMemoryMax = 256 << 20
+)
+
 // describe reads the manifest from an instance that lives no longer than that.
 func (m *Module) describe(ctx context.Context) error {
-	i, err := m.newInstance(ctx, m.runtime.limits(Limits{}), &guestLog{to: m.runtime.log.With("function", m.name)})
+	limits := m.runtime.limits(Limits{})
+	need := uint64(m.shape.pages)*pageBytes + describeRoom // a stage may have a higher limit
+	limits.Memory = uint32(max(uint64(limits.Memory), min(need, describeMemoryMax)))
+	i, err := m.newInstance(ctx, limits, &guestLog{to: m.runtime.log.With("function", m.name)})
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,6 @@ func appendBits(dst []byte, at int, src []byte, n int) []byte {
 	if shift == 0 {
 		dst = append(dst, src[:(n+7)>>3]...)
 	} else {
-		dst[len(dst)-1] &= 1<<shift - 1
 		for i := range (n + 7) >> 3 {
 			dst[len(dst)-1] |= src[i] << shift
 			dst = append(dst, src[i]>>(8-shift))

@@ -58,14 +58,14 @@ type guestOutput struct{ i *instance }
 
 // Read gives the guest randomness.
 func (o guestOutput) Read(p []byte) (int, error) {
-	o.i.left -= int64(len(p)) / byteSteps
+	o.i.charge(int64(len(p)) / byteSteps)
 	o.i.world.next(p)
 	return len(p), nil
 }
 
 // Write takes what the guest says.
 func (o guestOutput) Write(p []byte) (int, error) {
-	o.i.left -= logSteps + int64(len(p))/byteSteps
+	o.i.charge(logSteps + int64(len(p))/byteSteps)
 	o.i.log.written(p)
 	return len(p), nil
 }
@@ -145,7 +145,7 @@ func (g *guestLog) written(p []byte) {
 // logLine is the import millrace.log.
 func logLine(ctx context.Context, m api.Module, stack []uint64) {
 	i := ctx.Value(instanceKey{}).(*instance)
-	i.left -= logSteps
+	i.charge(logSteps)
 	at, n := uint32(stack[1]), uint32(stack[2])
 	text, ok := m.Memory().Read(at, min(n, logLineMax))
 	if !ok {

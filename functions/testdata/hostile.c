@@ -24,13 +24,20 @@ __attribute__((noinline)) static uint32_t deeper(uint32_t n) {
 	return n ? deeper(n + 1) + sink : 0;
 }
 
+/* A trap leaves the stack pointer where it is: a kilobyte lower. */
+__attribute__((noinline)) static void trap(uint32_t n) {
+	volatile uint32_t here[256];
+	here[n & 255] = n;
+	__builtin_trap();
+}
+
 static int fail;
 
 static void misbehave(mr_row r, struct state *s) {
 	mr_frame *f = r.frame;
 	s->n += 1000; /* to be put back */
 	switch ((int)mr_param(r, 0)) {
-	case TRAP: __builtin_trap();
+	case TRAP: trap(r.i);
 	case LOOP:
 		for (;;) sink++;
 	case RECURSE: sink = deeper(1); break;
