@@ -48,6 +48,7 @@ type File struct {
 	size   int64    // of its whole lines
 	torn   bool     // behind them is a part of one
 	period int64    // of Rotate.Age, when it was begun
+	stale  bool     // its header lacks columns
 	buf    []byte
 	closed bool
 }
@@ -125,16 +126,16 @@ func (f *File) prepare(b *pipeline.Batch) ([]Refusal, error) {
 	if err := f.mend(); err != nil {
 		return nil, err
 	}
-	changed := false
 	if f.csv != nil {
-		var err error
-		if changed, err = f.csv.fit(b); err != nil {
+		changed, err := f.csv.fit(b)
+		if err != nil {
 			return refuseAll(b, err.Error()), nil
 		}
+		f.stale = f.stale || changed
 	} else {
 		f.json.fit(b)
 	}
-	if f.size > 0 && (changed || f.period != f.periodOf(f.now())) {
+	if f.size > 0 && (f.stale || f.period != f.periodOf(f.now())) {
 		return nil, f.rotate()
 	}
 	return nil, nil
@@ -217,7 +218,7 @@ func (f *File) open() error {
 		file.Close()
 		return err
 	}
-	f.f, f.size, f.torn, f.period = file, info.Size(), false, f.periodOf(f.now())
+	f.f, f.size, f.torn, f.period, f.stale = file, info.Size(), false, f.periodOf(f.now()), false
 	if f.size == 0 {
 		return nil
 	}

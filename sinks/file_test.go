@@ -109,6 +109,29 @@ func TestAColumnThatComesLaterBeginsANewCSVFile(t *testing.T) {
 	}
 }
 
+func TestAFileThatCannotBeSetAsideTakesNothingUntilItCan(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rows.csv")
+	f := openAt(t, FileConfig{Path: path, Format: "csv"})
+	f.now = at("2026-01-01 00:00:00")
+	write(t, f, batch(columns(temp), []any{1.0}))
+	inTheWay := filepath.Join(filepath.Dir(path), "rows-20260101T000000.csv")
+	if err := os.Mkdir(inTheWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := f.Write(t.Context(), batch(columns(count), []any{2})); err == nil || errors.As(err, new(*Refused)) {
+			t.Errorf("got %v, want a temporary error", err)
+		}
+	}
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f, batch(columns(count), []any{2}))
+	if got, want := contents(t, inTheWay)+contents(t, path), "time,temp\n2026-01-01T00:00:01.000Z,1\ntime,temp,n\n2026-01-01T00:00:01.000Z,,2\n"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestAFileGoesOnAfterARestartIfItCan(t *testing.T) {
 	const line = "2026-01-01T00:00:01.000Z,1\n"
 	for _, c := range []struct {

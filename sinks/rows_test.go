@@ -27,6 +27,8 @@ func batch(schema pipeline.Schema, rows ...[]any) *pipeline.Batch {
 				c.AppendFloat(v)
 			case int:
 				c.AppendInt(int64(v))
+			case int64:
+				c.AppendInt(v)
 			case bool:
 				c.AppendBool(v)
 			case string:
@@ -68,7 +70,7 @@ func TestARowIsOneJSONObjectWithTimeFirst(t *testing.T) {
 		{all, []any{"", 0.0, 0, false, ""}, nil, `,"device":"","temp":0,"n":0,"on":false,"raw":""}`},
 		{all, []any{"m1", 25.5, 7, true, "x"}, []string{"n", "nothing", "device", "n"}, `,"n":7,"device":"m1"}`},
 		{all, []any{"m1", math.NaN(), -7, nil, "\xff\x00"}, nil, `,"device":"m1","n":-7,"raw":"base64:/wA="}`},
-		{all, []any{"m1", math.Inf(-1), math.MinInt64, nil, nil}, nil, `,"device":"m1","n":-9223372036854775808}`},
+		{all, []any{"m1", math.Inf(-1), int64(math.MinInt64), nil, nil}, nil, `,"device":"m1","n":-9223372036854775808}`},
 		{columns(device), []any{"a\"b\\c/\n\r\t\x00\x1f\x7f é漢😀\xff\xe6\xbc"}, nil, `,"device":"a\"b\\c/\n\r\t\u0000\u001f` + "\x7f é漢😀" + `\ufffd\ufffd\ufffd"}`},
 		{columns(pipeline.Field{Name: "a\"\n", Kind: pipeline.Int}), []any{1}, nil, `,"a\"\n":1}`},
 		{columns(pipeline.Field{Name: "time", Kind: pipeline.Int}, count), []any{1, 2}, nil, `,"n":2}`},

@@ -196,7 +196,7 @@ func typical() *pipeline.Batch {
 		pipeline.Field{Name: "p95", Kind: pipeline.Float}, pipeline.Field{Name: "window_end", Kind: pipeline.Int})
 	var rows [][]any
 	for i := range pipeline.RowsMax {
-		rows = append(rows, []any{fmt.Sprintf("motor-%d", i%40), "a", 20 + float64(i)/7, i, i%2 == 0, 25 + float64(i)/3, second + i})
+		rows = append(rows, []any{fmt.Sprintf("motor-%d", i%40), "a", 20 + float64(i)/7, i, i%2 == 0, 25 + float64(i)/3, second + int64(i)})
 	}
 	return batch(schema, rows...)
 }
