@@ -187,3 +187,19 @@ func TestColumnsAreMixedUpToALimit(t *testing.T) {
 		t.Errorf("got %d chunks, want the next one begun", q.len())
 	}
 }
+
+func TestAQueueHasRoomAgainWhenItIsHalfEmpty(t *testing.T) {
+	var f fullness
+	if f.drop(0) || !f.drop(3) || f.drop(4) {
+		t.Error("want the first dropped row alone to begin it")
+	}
+	if ends, _ := f.relax(51, 100); ends {
+		t.Error("got an end at 51 of 100 bytes")
+	}
+	if ends, n := f.relax(50, 100); !ends || n != 7 {
+		t.Errorf("got end %t of %d rows at 50 of 100 bytes, want one of 7", ends, n)
+	}
+	if ends, _ := f.relax(0, 100); ends {
+		t.Error("got a second end")
+	}
+}
