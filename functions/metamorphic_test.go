@@ -141,7 +141,7 @@ func TestBatchingAndRestartsDoNotShow(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for range 4 {
+			for range 3 {
 				all := events(r, 1200)
 				never := func() bool { return false }
 				want := play(t, build, all, func() int { return 256 }, never, r)

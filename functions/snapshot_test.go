@@ -67,7 +67,7 @@ func TestAWindowsSnapshotIsForItsShape(t *testing.T) {
 
 func TestADamagedSnapshotIsRefused(t *testing.T) {
 	r := seeded(t)
-	rt := newRuntime(t, Options{MemoryMax: 32 << 20})
+	rt := newRuntime(t, goOptions(t))
 	texts := loadGuest(t, rt, "texts")
 	keys := pipeline.NewKeys(100)
 	w := newWindow(t, rt, keys, "mean")
@@ -94,7 +94,7 @@ func TestADamagedSnapshotIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range 20 {
+		for range 8 {
 			fresh, stage := c.fresh()
 			if err := fresh.Restore(whole[:r.IntN(len(whole))]); err == nil {
 				t.Errorf("%s: a torn snapshot was taken", name)
@@ -104,7 +104,7 @@ func TestADamagedSnapshotIsRefused(t *testing.T) {
 		fresh, stage := c.fresh()
 		checkError(t, fresh.Restore(append(bytes.Clone(whole), 0)), "damaged", "1 bytes too many")
 		stage.Close(t.Context())
-		for range 20 { // whatever it says, it may not crash
+		for range 8 { // whatever it says, it may not crash
 			bad := bytes.Clone(whole)
 			for range 1 + r.IntN(3) {
 				bad[r.IntN(min(len(bad), 300))] ^= byte(1 + r.UintN(255))

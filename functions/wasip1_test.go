@@ -137,6 +137,27 @@ var builtGo = sync.OnceValues(func() (map[string][]byte, error) {
 	return all, nil
 })
 
+// compiled is a folder for compiled guests: the race detector makes compiling slow.
+var compiled = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "compiled") })
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := compiled(); err == nil {
+		os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// goOptions are limits under which stock Go runs.
+func goOptions(t *testing.T) Options {
+	t.Helper()
+	dir, err := compiled()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Options{CacheDir: dir, MemoryMax: 32 << 20, StepsMax: 3_000_000}
+}
+
 func goModule(t *testing.T, r *Runtime, state string) *Module {
 	t.Helper()
 	all, err := builtGo()
@@ -152,7 +173,7 @@ func goModule(t *testing.T, r *Runtime, state string) *Module {
 
 func TestStockGoKeepsItsStateThroughBadRowsAndRestarts(t *testing.T) {
 	r := seeded(t)
-	rt := newRuntime(t, Options{CacheDir: filepath.Join(t.TempDir(), "cache"), MemoryMax: 32 << 20, StepsMax: 3_000_000})
+	rt := newRuntime(t, goOptions(t))
 	var all []event
 	counts := map[string]int{}
 	var want []string
@@ -193,7 +214,9 @@ func TestStockGoKeepsItsStateThroughBadRowsAndRestarts(t *testing.T) {
 
 func TestAGuestWithWASISeesNothingOfTheWorld(t *testing.T) {
 	var log strings.Builder
-	rt := newRuntime(t, Options{MemoryMax: 32 << 20, Log: textLog(&log)})
+	o := goOptions(t)
+	o.Log = textLog(&log)
+	rt := newRuntime(t, o)
 	keys := pipeline.NewKeys(10)
 	s := bind(t, goModule(t, rt, stateSlots), Binding{}, readings, keys)
 	b := pipeline.NewBatch(readings, keys)
