@@ -42,7 +42,7 @@ func TestMoreRetainedMessagesThanASocketTakesAllArrive(t *testing.T) {
 		}
 	}
 	w, _ := s.connect(hello{id: "w"})
-	w.Conn.(*net.TCPConn).SetReadBuffer(4096)
+	w.Conn.(*net.TCPConn).SetReadBuffer(128 << 10)
 	w.subscribe("state/#", 0)
 	cl, _ := s.server.Clients.Get("w")
 	c := connOf(cl)
