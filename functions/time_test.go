@@ -8,10 +8,10 @@ import (
 )
 
 // held is a threshold that waits for a second, and what it says to all.
-func held(t *testing.T, all []reading, marks *pipeline.Marks) *sheet {
+func held(t *testing.T, all []reading, marks *pipeline.Marks, emitAll float64) *sheet {
 	t.Helper()
 	keys := pipeline.NewKeys(10)
-	s := bind(t, load(t, newRuntime(t, Options{}), "threshold"), Binding{With: map[string]float64{"above": 10, "hold": 1, "emit_all": 0}, Key: []string{"line", "device"}}, readings, keys)
+	s := bind(t, load(t, newRuntime(t, Options{}), "threshold"), Binding{With: map[string]float64{"above": 10, "hold": 1, "emit_all": emitAll}, Key: []string{"line", "device"}}, readings, keys)
 	b := pipeline.NewBatch(readings, keys)
 	fill(b, all, 0)
 	marks.Observe(b)
@@ -30,22 +30,18 @@ func held(t *testing.T, all []reading, marks *pipeline.Marks) *sheet {
 const begins = "value=- alarm=true changed=true side=1"
 
 func TestATickComesBeforeTheRowThatMakesItDue(t *testing.T) {
-	for _, c := range []struct {
-		at   int64
-		want []string
-	}{
-		{999_999, nil},
-		{1_000_000, []string{fmt.Sprintf(`@1+%d 1000000 1000000 "line-a\x00a" h1 line=line-a device=a %s`, timerBase("steps[0] function threshold"), begins)}},
-		{1_000_001, []string{fmt.Sprintf(`@1+%d 1000000 1000001 "line-a\x00a" h1 line=line-a device=a %s`, timerBase("steps[0] function threshold"), begins)}},
-	} {
-		got := held(t, []reading{{0, "a", 50, false}, {c.at, "a", 0, true}}, &pipeline.Marks{Idle: -1})
-		sameRows(t, got.main, c.want)
+	for at, early := range map[int64]bool{999_999: false, 1_000_000: true, 1_000_001: true} {
+		got := held(t, []reading{{0, "a", 50, false}, {at, "a", 0, true}}, &pipeline.Marks{Idle: -1}, 1)
+		tick := fmt.Sprintf(`@1+%d 1000000 %d "line-a\x00a" h1 line=line-a device=a %s`, timerBase("steps[0] function threshold"), at, begins)
+		if has := len(got.main) == 3; has != early || has && got.main[1] != tick {
+			t.Errorf("at %d: got %q, want the tick second: %v, as %s", at, got.main, early, tick)
+		}
 	}
 }
 
 func TestTicksComeInOrderOfTimeThenKey(t *testing.T) {
 	base := timerBase("steps[0] function threshold")
-	got := held(t, []reading{{3, "a", 50, false}, {1, "c", 50, false}, {1, "b", 50, false}}, &pipeline.Marks{Idle: 0})
+	got := held(t, []reading{{3, "a", 50, false}, {1, "c", 50, false}, {1, "b", 50, false}}, &pipeline.Marks{Idle: 0}, 0)
 	var want []string
 	for i, k := range []string{"b", "c", "a"} {
 		at, hop := 1_000_001, 2-i
