@@ -14,6 +14,14 @@
 // runs out of steps or breaks the contract, it puts them back, halves the
 // frame until the one bad row is found, and sets that row aside.
 //
+// Before it is compiled, a module is rewritten: it counts its steps and asks
+// the host for more, so that an endless loop ends and the garbage collector
+// never waits for one; and its mutable globals are exported, so that they can
+// be put back.
+//
+// What happens to a row depends on the rows before it, never on how they were
+// cut into batches or where the stage was stopped, snapshot and restored.
+//
 // Nothing a guest writes is believed: pointers are the host's own, lengths and
 // codes are checked, time is the frame's, randomness is seeded, and there is
 // neither file nor network. A guest that fails too often in a row is
