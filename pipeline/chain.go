@@ -21,6 +21,14 @@ func (c *Chain) Process(b *Batch, r Results) error { return c.from(0, b, r) }
 // behind it.
 func (c *Chain) Advance(marks *Marks, r Results) error {
 	for i, s := range c.Stages {
+		if i > 0 {
+			marks = behind(c.Stages[i-1], marks)
+		}
+		if branches, ok := s.(*Switch); ok {
+			if err := branches.advance(marks, r); err != nil {
+				return err
+			}
+		}
 		a, ok := s.(Advancer)
 		if !ok {
 			continue
@@ -49,11 +57,36 @@ func (c *Chain) from(first int, b *Batch, r Results) error {
 		if err != nil {
 			return err
 		}
+		if branches, ok := s.(*Switch); ok {
+			if err := branches.divide(b, r); err != nil {
+				return err
+			}
+		}
 	}
 	if b != nil && b.Rows() > 0 {
 		r.Main(b)
 	}
 	return nil
+}
+
+// behind returns the watermarks of the rows that come out of s.
+func behind(s Stage, marks *Marks) *Marks {
+	if d, ok := s.(Delayer); ok && d.Delay() > 0 {
+		return marks.Behind(d.Delay())
+	}
+	return marks
+}
+
+// All calls do for every stage, those of branches behind their switch.
+func (c *Chain) All(do func(s Stage)) {
+	for _, s := range c.Stages {
+		do(s)
+		if branches, ok := s.(*Switch); ok {
+			for _, b := range branches.Branches {
+				b.Chain.All(do)
+			}
+		}
+	}
 }
 
 func (c *Chain) flush(r Results) *Batch {

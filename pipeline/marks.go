@@ -9,10 +9,16 @@ import "math"
 // A source that says nothing for Idle has its watermark moved on by the time
 // that has passed since, so that the window of a silent device closes too.
 // A watermark never moves back.
+//
+// Where a key has several streams, each has a watermark of its own, and that
+// of the key is the least of those that are not idle: a step that brings
+// streams together may wait for the slowest, but not for a silent one.
 type Marks struct {
+	Streams  int   // of a key; 0 is 1
 	Lateness int64 // µs
 	Idle     int64 // µs of silence after which the clock moves a watermark; 0: at once, negative: never
 
+	behind int64 // see Behind
 	now    int64 // processing time: the latest arrival or Advance
 	moved  int64 // the processing time of the last Advance
 	latest []int64
@@ -32,7 +38,7 @@ func (m *Marks) Observe(b *Batch) {
 	m.grow(b.Keys.Len())
 	for i, code := range b.Key {
 		if silent := m.moved - m.seen[code]; m.Idle >= 0 && silent >= m.Idle {
-			m.floor[code] = m.Of(code)
+			m.floor[code] = m.of(code)
 		}
 		m.now = max(m.now, b.Arrived[i])
 		m.seen[code] = m.now
@@ -49,6 +55,24 @@ func (m *Marks) Advance(now int64) {
 
 // Of returns the watermark of a source as of the last Advance.
 func (m *Marks) Of(code uint32) int64 {
+	at := m.of(code)
+	if at == NoMark {
+		return NoMark
+	}
+	return at - m.behind
+}
+
+// Behind returns a view of the watermarks in which all are d behind.
+func (m *Marks) Behind(d int64) *Marks {
+	view := *m
+	view.behind += d
+	return &view
+}
+
+func (m *Marks) of(code uint32) int64 {
+	if m.Streams > 1 {
+		return m.ofStreams(code)
+	}
 	if int(code) >= len(m.latest) || m.latest[code] == NoMark {
 		return NoMark
 	}
@@ -60,9 +84,11 @@ func (m *Marks) Of(code uint32) int64 {
 }
 
 func (m *Marks) grow(n int) {
-	for len(m.latest) < n {
+	for len(m.floor) < n {
+		m.floor = append(m.floor, NoMark)
+	}
+	for len(m.latest) < n*max(m.Streams, 1) {
 		m.latest = append(m.latest, NoMark)
 		m.seen = append(m.seen, 0)
-		m.floor = append(m.floor, NoMark)
 	}
 }

@@ -17,6 +17,13 @@ type Advancer interface {
 	Advance(marks *Marks, out *Outputs) error
 }
 
+// A Delayer is a stage whose rows come out up to Delay µs behind the watermark
+// that they went in with. It lowers the Mark of its rows by as much; Chain
+// does the same for the stages behind it when time passes.
+type Delayer interface {
+	Delay() int64
+}
+
 // A Snapshotter is a stage that remembers. Snapshot appends its memory to dst;
 // Restore, called on a new stage built alike, takes that memory back.
 type Snapshotter interface {
