@@ -100,7 +100,8 @@ func TestFieldsBecomeColumnsOrTheMessageIsSetAside(t *testing.T) {
 		{`{"ts":1,"n":1.5}`, `dead: field n: want int, have number 1.5`},
 		{`{"ts":1,"n":9223372036854775808}`, `dead: field n: want int, have number 9223372036854775808`},
 		{`{"ts":1,"ok":1}`, `dead: field ok: want bool, have number 1`},
-		{`{"ts":1,"ok":"true"}`, `dead: field ok: want bool, have text "true"`},
+		{`{"ts":1,"ok":"OFF"}`, levels + ` ok=false`},
+		{`{"ts":1,"ok":"maybe"}`, `dead: field ok: want bool, have text "maybe"`},
 		{`{"ts":1,"id":[]}`, `dead: field id: want text, have an array`},
 		{`{"temp":1}`, `dead: field ts: missing, and it is the event time`},
 		{`{"ts":null}`, `dead: field ts: missing, and it is the event time`},
@@ -226,8 +227,8 @@ func TestTimesInTheFarFutureAreNotBelieved(t *testing.T) {
 func TestWrongConfigurationsAreRefused(t *testing.T) {
 	temp := pipeline.Schema{{Name: "temp", Kind: pipeline.Float}}
 	for want, c := range map[string]Config{
-		`unknown format "yaml"; there are json and raw`:                                       {Format: "yaml"},
-		`unknown unit of time "h"; there are s, ms, us, ns and rfc3339`:                       {Time: TimeField{"ts", "h"}},
+		`unknown format "yaml"; there are json, value, raw, line, csv, cbor, msgpack, protobuf, sparkplug`: {Format: "yaml"},
+		`unknown unit of time "h"; there are s, ms, us, ns and rfc3339`:                                    {Time: TimeField{Name: "ts", Unit: "h"}},
 		`column temp is wanted twice`:                                                         {Fields: append(temp, temp...)},
 		`key: serial is not a level of the topic or a field of the payload`:                   {Key: []string{"serial"}},
 		`raw payloads have no fields, but temp is wanted; decode: json reads fields`:          {Format: "raw", Fields: temp},

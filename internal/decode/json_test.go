@@ -171,9 +171,8 @@ func TestBatchesCutAnywhereHoldTheSameRows(t *testing.T) {
 		b := d.NewBatch()
 		var dead []pipeline.DeadLetter
 		for rest := recs; len(rest) > 0; {
-			n := min(cut(), len(rest))
 			b.Reset()
-			d.Decode(rest[:n], b, &dead)
+			n := d.Decode(rest[:min(cut(), len(rest))], b, &dead)
 			for i := range b.Rows() {
 				rows = append(rows, fmt.Sprint(b.Row(i), rowText(b, i)))
 			}
@@ -213,6 +212,10 @@ func TestDecodingAllocatesNothing(t *testing.T) {
 func reading(i int) string {
 	return fmt.Sprintf(`{"ts":%d,"temp":%.3f,"rpm":%d,"vibration":%.5f,"state":"running","id":"m\u00fc%02d"}`,
 		1767225600000+int64(i), 20+10*math.Sin(float64(i)), 1000+i*7%3000, math.Abs(math.Cos(float64(i))), i%50)
+}
+
+func TestARepeatedNameReplacesAllThatWasBelowTheFirst(t *testing.T) {
+	check(t, Config{Open: true}, [][2]string{{`{"b":{"c":1},"b":null,"d":1}`, `d=1`}, {`{"b":1}`, `b=1`}, {`{"b":{"c":1},"b":null}`, ``}, {`{"b":{"c":1},"b":2}`, `b=2`}})
 }
 
 func TestAFieldThatWasNullIsSeenOnceItHasAValue(t *testing.T) {

@@ -101,6 +101,7 @@ func (t *topic) level(i int) (level []byte, ok bool) {
 type keyMaker struct {
 	parts   []keyPart
 	byTopic bool // no part comes from the payload
+	short   bool // a topic may lack levels of the key
 	buf     []byte
 }
 
@@ -113,7 +114,7 @@ type keyPart struct {
 }
 
 func (k *keyMaker) from(d *Decoder, byName map[string]*slot) error {
-	k.byTopic = true
+	k.byTopic, k.short = true, d.config.Format == "sparkplug"
 	for _, name := range d.config.Key {
 		i := d.schema.Index(name)
 		if i < 0 || name == "payload" && d.config.Payload {
@@ -171,9 +172,9 @@ func (k *keyMaker) add(d *Decoder, t *topic, part *keyPart) bool {
 			text, ok = t.level(part.level)
 		}
 		k.buf = append(k.buf, text...)
-		return ok
+		return ok || k.short
 	}
-	if v.seen != d.scanner.message || v.shape == null {
+	if v = d.scanner.now(v); v == nil {
 		return false
 	}
 	switch part.kind {

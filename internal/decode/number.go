@@ -84,6 +84,13 @@ var tens = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 
 // exact, one operation rounds once and is right: William D. Clinger, How to
 // Read Floating Point Numbers Accurately, 1990.
 func (d *decimal) float(written []byte) (f float64, ok bool) {
+	if d.whole && d.exp == 0 && d.mantissa != 0 {
+		f = float64(d.mantissa) // rounds once
+		if d.negative {
+			f = -f
+		}
+		return f, true
+	}
 	if !d.whole || d.mantissa > 1<<53 || d.exp < -22 || d.exp > 22 {
 		f, err := strconv.ParseFloat(string(written), 64)
 		return f, err == nil
@@ -139,9 +146,10 @@ func (d *decimal) scaled(m uint64, exp int) (n int64, ok bool) {
 // floor returns the greatest integer that is not above the number × 10^shift.
 func (d *decimal) floor(shift int, written []byte) (n int64, ok bool) {
 	if !d.whole {
-		f, ok := d.float(written)
-		f = math.Floor(f * math.Pow10(shift))
-		return int64(f), ok && math.Abs(f) < 1<<62
+		if f, ok := d.float(written); ok {
+			return floor(f, shift)
+		}
+		return 0, false
 	}
 	m, exp, rest := d.mantissa, d.exp+shift, uint64(0)
 	for ; exp < 0 && m != 0; exp++ {
@@ -152,4 +160,18 @@ func (d *decimal) floor(shift int, written []byte) (n int64, ok bool) {
 		m++
 	}
 	return d.scaled(m, exp)
+}
+
+// floor returns the greatest integer that is not above f × 10^shift.
+func floor(f float64, shift int) (n int64, ok bool) {
+	f = math.Floor(f * math.Pow10(shift))
+	return int64(f), math.Abs(f) < 1<<62
+}
+
+// append writes a whole number in decimal.
+func (d *decimal) append(dst []byte) []byte {
+	if d.negative {
+		dst = append(dst, '-')
+	}
+	return strconv.AppendUint(dst, d.mantissa, 10)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"unicode/utf8"
 
 	"millrace.dev/millrace/pipeline"
 )
@@ -35,7 +36,6 @@ type openColumn struct {
 type trial struct {
 	parent *node
 	name   string
-	fresh  bool // its slot is new too
 }
 
 // adopt adds the node for key, a name that nobody asked for; first is how its
@@ -49,15 +49,38 @@ func (o *openFields) adopt(s *scanner, parent *node, key []byte, first byte) *no
 		return nil
 	}
 	name := parent.prefix + string(key)
+	child := parent.put(step{string(key), -1})
+	*child = node{slot: o.side(name, parent.outside), opens: true, outside: parent.outside, prefix: name + "."}
+	o.trial = append(o.trial, trial{parent, string(key)})
+	parent.entered = s.message // it had nothing below it when it was entered
+	return child
+}
+
+// slot returns the slot of a field, a new one if need be; nil: its name is taken.
+func (o *openFields) slot(name string) *slot {
 	v, known := o.slots[name]
 	if !known {
 		v = &slot{name: name, open: true}
 		o.slots[name] = v
 	}
-	child := parent.put(step{string(key), -1})
-	*child = node{slot: v, opens: true, prefix: name + "."}
-	o.trial = append(o.trial, trial{parent, string(key), !known})
-	return child
+	return v
+}
+
+// side returns the slot of a field inside or outside of the rows, for one more
+// node.
+func (o *openFields) side(name string, outside bool) *slot {
+	v := o.slot(name)
+	if v == nil {
+		return nil
+	}
+	if outside {
+		if v.outer == nil {
+			v.outer = &slot{name: name, open: v.open}
+		}
+		v = v.outer
+	}
+	v.nodes++
+	return v
 }
 
 // check looks at what the present message has for open fields; it returns
@@ -65,13 +88,16 @@ func (o *openFields) adopt(s *scanner, parent *node, key []byte, first byte) *no
 func (o *openFields) check() string {
 	added := 0
 	for _, v := range o.touched {
+		if v.shape == bare {
+			v.dress()
+		}
 		if v.shape == number {
 			var ok bool
 			if v.float, ok = v.num.float(v.raw); !ok {
 				return outOfRange(v)
 			}
 		}
-		if kind, ok := v.openKind(); ok && !v.columns[kind] {
+		if kind, ok := v.openKind(); ok && !o.slots[v.name].columns[kind] {
 			if added++; len(o.columns)+added > OpenColumnsMax {
 				return fmt.Sprintf("field %s: more than %d fields that no step names", clip(v.name), OpenColumnsMax)
 			}
@@ -83,12 +109,14 @@ func (o *openFields) check() string {
 // openKind returns the kind of column that the value belongs to.
 func (v *slot) openKind() (kind pipeline.Kind, ok bool) {
 	switch v.shape {
-	case number:
+	case number, real:
 		return pipeline.Float, true
 	case truth:
 		return pipeline.Bool, true
-	case text:
+	case text, named:
 		return pipeline.Text, true
+	case blob:
+		return pipeline.Text, utf8.Valid(v.raw)
 	}
 	return 0, false
 }
@@ -98,7 +126,7 @@ func (v *slot) openKind() (kind pipeline.Kind, ok bool) {
 func (o *openFields) grow(b *pipeline.Batch, fixed int) {
 	for _, v := range o.touched {
 		kind, ok := v.openKind()
-		if !ok || v.columns[kind] {
+		if v = o.slots[v.name]; !ok || v.columns[kind] {
 			continue
 		}
 		v.columns[kind] = true
@@ -120,18 +148,24 @@ func nulls(f pipeline.Field, rows int) pipeline.Column {
 	return c
 }
 
-// settle ends the trials of a message: nodes stay if their slot has a column,
-// or if they lead to one that stays. So at most a few nodes stay for each column.
+// settle ends the trials of a message: a node stays if it is the only one of
+// a field that has a column, or if it leads to one that stays. So at most a
+// few nodes stay for each column.
 func (o *openFields) settle() {
 	for _, t := range slices.Backward(o.trial) {
 		n := t.parent.names[t.name]
-		if len(n.names) > 0 || t.fresh && n.slot.columns != [len(n.slot.columns)]bool{} {
+		name := t.parent.prefix + t.name
+		v, main := n.slot, o.slots[name]
+		if len(n.names) > 0 || v != nil && v.nodes == 1 && main.columns != [len(main.columns)]bool{} {
 			continue
 		}
 		delete(t.parent.names, t.name)
 		t.parent.guesses = t.parent.guesses[:0]
-		if t.fresh {
-			delete(o.slots, n.slot.name)
+		if v != nil {
+			v.nodes--
+		}
+		if v != nil && main.open && main.nodes == 0 && (main.outer == nil || main.outer.nodes == 0) {
+			delete(o.slots, name)
 		}
 	}
 	clear(o.trial)
@@ -156,10 +190,10 @@ func (o *openFields) align(b *pipeline.Batch, fixed int) {
 }
 
 // append adds the present message's values to the columns behind the fixed ones.
-func (o *openFields) append(columns []pipeline.Column, message uint64) {
+func (o *openFields) append(columns []pipeline.Column, s *scanner) {
 	for i := range o.columns {
-		c, v := &columns[i], o.columns[i].slot
-		if v.seen != message {
+		c, v := &columns[i], s.now(o.columns[i].slot)
+		if v == nil {
 			c.AppendNull()
 			continue
 		}
@@ -182,11 +216,9 @@ func (o *openFields) spread(n *node, prefix string) {
 	n.opens, n.prefix = true, prefix
 	for key, child := range n.names {
 		name := prefix + key
-		if _, known := o.slots[name]; !known && child.slot == nil {
-			o.slots[name] = &slot{name: name, open: true}
-		}
+		child.outside = n.outside
 		if child.slot == nil {
-			child.slot = o.slots[name]
+			child.slot = o.side(name, n.outside)
 		}
 		o.spread(child, name+".")
 	}

@@ -5,23 +5,82 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"millrace.dev/millrace/internal/journal"
 	"millrace.dev/millrace/pipeline"
 )
 
-// row adds a row for r to b, or returns why there is none. b changes only in
-// the end, when nothing can go wrong any more.
-func (d *Decoder) row(r *journal.Record, b *pipeline.Batch) string {
+// message adds the rows of r to b, or none and returns what is wrong.
+func (d *Decoder) message(r *journal.Record, b *pipeline.Batch) (wrong string) {
 	if len(r.Payload) > PayloadBytesMax {
 		return fmt.Sprintf("payload is %d bytes, the most is %d", len(r.Payload), PayloadBytesMax)
 	}
-	if d.config.Format != "raw" {
-		if wrong := d.read(r.Payload); wrong != "" {
-			return wrong
+	if d.format == nil {
+		return d.row(r, b, 0)
+	}
+	s, n, p := &d.scanner, d.root, r.Payload
+	s.begin(r)
+	if d.config.Pivot != nil {
+		if n = d.metric(r.Topic); n == nil || n.slot == nil && len(n.names) == 0 {
+			return "" // nobody wants this one
 		}
 	}
-	at, wrong := d.eventTime(r)
+	if d.charset != nil {
+		if d.charred, wrong = d.charset(d.charred[:0], p); wrong != "" {
+			return "payload: " + wrong
+		}
+		p = d.charred
+	}
+	switch {
+	case len(p) == 0 && !d.lines:
+		return "payload: empty, want " + s.want()
+	case !d.format.scan(p, n):
+		return "payload: " + s.wrong
+	case d.element == nil:
+		return d.row(r, b, 0)
+	}
+	return d.rowsOf(r, p, b)
+}
+
+// rowsOf adds a row for each of those that the format has found in payload p.
+func (d *Decoder) rowsOf(r *journal.Record, p []byte, b *pipeline.Batch) (wrong string) {
+	s, before, around := &d.scanner, b.Rows(), 0
+	if v := d.array; v != nil && (v.seen != s.outer || v.shape == null) {
+		return fmt.Sprintf("field %s: missing, and its elements are the rows", v.name)
+	} else if v != nil && v.shape != array {
+		return fmt.Sprintf("field %s: want an array, have %s", v.name, v.have())
+	}
+	if d.open != nil {
+		around = len(d.open.touched)
+	}
+	scratch := len(s.scratch)
+	for k, at := range s.items {
+		s.message++
+		s.scratch = s.scratch[:scratch]
+		if d.open != nil {
+			d.open.touched = d.open.touched[:around]
+		}
+		if d.format.row(p, at, d.element) {
+			wrong = d.row(r, b, k)
+		} else {
+			wrong = s.wrong
+		}
+		if wrong != "" {
+			b.Truncate(before)
+			return d.inRow(k, p, wrong)
+		}
+	}
+	return ""
+}
+
+// row adds a row for r to b, or returns why there is none. b changes only in
+// the end, when nothing can go wrong any more.
+func (d *Decoder) row(r *journal.Record, b *pipeline.Batch, ordinal int) string {
+	if wrong := d.take(); wrong != "" {
+		return wrong
+	}
+	at, wrong := d.eventTime(r, ordinal)
 	if wrong != "" {
 		return wrong
 	}
@@ -33,22 +92,15 @@ func (d *Decoder) row(r *journal.Record, b *pipeline.Batch) string {
 	if d.open != nil {
 		d.open.grow(b, len(d.schema))
 	}
-	b.AppendRow(pipeline.Row{Time: at, Arrived: r.Arrived, Key: code, Offset: r.Offset, Hop: r.Hop})
+	b.AppendRow(pipeline.Row{Time: at, Arrived: r.Arrived, Key: code, Offset: r.Offset, Ordinal: uint32(ordinal), Hop: r.Hop})
 	d.fill(r, t, b.Columns)
 	return ""
 }
 
-// read scans the payload into the slots and checks them against their kinds.
-func (d *Decoder) read(payload []byte) string {
-	s := &d.scanner
-	if len(payload) == 0 {
-		return "payload: empty, want a JSON object"
-	}
-	if !s.scan(payload, d.root) {
-		return "payload: " + s.wrong
-	}
+// take checks what the slots have against their kinds.
+func (d *Decoder) take() string {
 	for i, v := range d.fields {
-		if v.seen == s.message && v.shape != null && !v.take(d.config.Fields[i].Kind) {
+		if v = d.scanner.now(v); v != nil && !v.take(d.config.Fields[i].Kind) {
 			return v.mistyped(d.config.Fields[i].Kind)
 		}
 	}
@@ -60,21 +112,65 @@ func (d *Decoder) read(payload []byte) string {
 
 // take makes the value ready for a column of this kind, if it can be one.
 func (v *slot) take(kind pipeline.Kind) (ok bool) {
+	switch {
+	case v.shape == bare:
+		return v.takeBare(kind)
+	case v.shape == moment:
+		return v.takeMoment(kind)
+	case v.shape == named && kind != pipeline.Text:
+		v.shape, v.raw = number, nil
+	}
 	switch kind {
 	case pipeline.Float:
 		if v.shape == number {
 			v.float, ok = v.num.float(v.raw)
 		}
+		return ok || v.shape == real
 	case pipeline.Int:
-		if v.shape == number {
+		switch {
+		case v.shape == number:
 			v.int, ok = v.num.int()
+		case v.shape == real && v.float >= -1<<63 && v.float < 1<<63:
+			v.int = int64(v.float)
+			ok = float64(v.int) == v.float
 		}
 	case pipeline.Bool:
-		return v.shape == truth
+		if v.shape == text {
+			v.truth, ok = truthOf(v.raw)
+		}
+		return ok || v.shape == truth
 	default:
-		return v.shape == text || v.shape == number
+		return v.takeText()
 	}
 	return ok
+}
+
+// takeMoment makes a time ready for a column of this kind: a number is µs
+// since 1970, a text as in RFC 3339.
+func (v *slot) takeMoment(kind pipeline.Kind) bool {
+	switch kind {
+	case pipeline.Float:
+		v.float = float64(v.int)
+	case pipeline.Text:
+		v.written = time.UnixMicro(v.int).UTC().AppendFormat(v.written[:0], time.RFC3339Nano)
+		v.raw = v.written
+	}
+	return kind != pipeline.Bool
+}
+
+// takeText makes the value ready for a column of texts.
+func (v *slot) takeText() bool {
+	switch {
+	case v.shape == real:
+		v.written = strconv.AppendFloat(v.written[:0], v.float, 'g', -1, 64)
+		v.raw = v.written
+	case v.shape == number && v.raw == nil:
+		v.written = v.num.append(v.written[:0])
+		v.raw = v.written
+	case v.shape == blob:
+		return utf8.Valid(v.raw)
+	}
+	return v.shape == text || v.shape == named || v.shape == number || v.shape == real
 }
 
 func (v *slot) mistyped(want pipeline.Kind) string {
@@ -91,9 +187,10 @@ func outOfRange(v *slot) string {
 // have describes the value, such as: text "n/a".
 func (v *slot) have() string {
 	switch v.shape {
-	case number:
+	case number, real:
+		v.takeText()
 		return "number " + clip(string(v.raw))
-	case text:
+	case text, bare, named:
 		return "text " + strconv.Quote(clip(string(v.raw)))
 	case truth:
 		return "bool " + strconv.FormatBool(v.truth)
@@ -109,27 +206,49 @@ func clip(s string) string {
 	return s
 }
 
-func (d *Decoder) eventTime(r *journal.Record) (at int64, wrong string) {
-	v := d.time
-	if v == nil {
+func (d *Decoder) eventTime(r *journal.Record, ordinal int) (at int64, wrong string) {
+	if d.time == nil {
+		if moment := d.scanner.moment; d.format != nil && moment != noMoment {
+			return d.plausible(r, moment)
+		}
 		return r.Arrived, ""
 	}
-	if v.seen != d.scanner.message || v.shape == null {
-		return 0, fmt.Sprintf("field %s: missing, and it is the event time", v.name)
-	}
-	ok, unit := false, d.config.Time.Unit
-	switch {
-	case unit == "rfc3339" && v.shape == text:
-		at, ok = rfc3339(v.raw)
-	case unit != "rfc3339" && v.shape == number:
-		at, ok = v.num.floor(d.shift, v.raw)
-	}
-	if !ok || at < timeMin || at > timeMax {
-		if unit == "rfc3339" {
-			return 0, fmt.Sprintf("field %s: want a time such as 2026-01-31T15:04:05Z, have %s", v.name, v.have())
+	v := d.scanner.now(d.time)
+	if v == nil {
+		if d.noTime {
+			return r.Arrived, ""
 		}
-		return 0, fmt.Sprintf("field %s: want a time in %s since 1970, have %s", v.name, unit, v.have())
+		return 0, fmt.Sprintf("field %s: missing, and it is the event time", d.time.name)
 	}
+	at, ok := d.moment(v)
+	at += int64(ordinal) * d.config.Time.Step
+	if !ok || at < timeMin || at > timeMax {
+		if unit := d.config.Time.Unit; unit != "rfc3339" {
+			return 0, fmt.Sprintf("field %s: want a time in %s since 1970, have %s", v.name, unit, v.have())
+		}
+		return 0, fmt.Sprintf("field %s: want a time such as 2026-01-31T15:04:05Z, have %s", v.name, v.have())
+	}
+	return d.plausible(r, at)
+}
+
+// moment returns the time, in µs since 1970, that a value means.
+func (d *Decoder) moment(v *slot) (at int64, ok bool) {
+	rfc := d.config.Time.Unit == "rfc3339"
+	switch {
+	case v.shape == moment:
+		return v.int, true
+	case rfc && (v.shape == text || v.shape == bare):
+		return rfc3339(v.raw, d.config.Time.Zone)
+	case !rfc && v.shape == bare && parseNumber(v.raw, &v.num), !rfc && v.shape == number:
+		return v.num.floor(d.shift, v.raw)
+	case !rfc && v.shape == real:
+		return floor(v.float, d.shift)
+	}
+	return 0, false
+}
+
+// plausible returns at, if it is not too far ahead.
+func (d *Decoder) plausible(r *journal.Record, at int64) (int64, string) {
 	if ahead := at - r.Arrived; d.config.FutureMax > 0 && ahead > d.config.FutureMax {
 		return 0, fmt.Sprintf("event time %s is %v in the future", time.UnixMicro(at).UTC().Format("2006-01-02T15:04:05.999999Z07:00"), future(ahead))
 	}
@@ -161,15 +280,15 @@ func (d *Decoder) fill(r *journal.Record, t *topic, columns []pipeline.Column) {
 		k++
 	}
 	for i, v := range d.fields {
-		v.appendTo(&columns[k+i], d.scanner.message)
+		d.scanner.now(v).appendTo(&columns[k+i])
 	}
 	if d.open != nil {
-		d.open.append(columns[k+len(d.fields):], d.scanner.message)
+		d.open.append(columns[k+len(d.fields):], &d.scanner)
 	}
 }
 
-func (v *slot) appendTo(c *pipeline.Column, message uint64) {
-	if v.seen != message || v.shape == null {
+func (v *slot) appendTo(c *pipeline.Column) {
+	if v == nil {
 		c.AppendNull()
 		return
 	}

@@ -12,10 +12,11 @@ var (
 )
 
 // rfc3339 returns the µs since 1970 of a time such as 2026-01-31T15:04:05.25+01:00;
-// what is finer than 1 µs is cut off. It refuses leap seconds.
-func rfc3339(t []byte) (us int64, ok bool) {
+// what is finer than 1 µs is cut off. A time without an offset is one of zone,
+// or UTC. It refuses leap seconds.
+func rfc3339(t []byte, zone *time.Location) (us int64, ok bool) {
 	const layout = "0000-00-00T00:00:00"
-	if len(t) < len(layout)+1 {
+	if len(t) < len(layout) {
 		return 0, false
 	}
 	for i := range len(layout) {
@@ -38,14 +39,17 @@ func rfc3339(t []byte) (us int64, ok bool) {
 		return 0, false
 	}
 	fraction, rest, ok := micros(t[len(layout):])
-	offset, zoned := zone(rest)
-	seconds := daysSince1970(year, month, day)*86400 + hour*3600 + minute*60 + second - offset
-	return seconds*1e6 + fraction, ok && zoned
+	seconds := daysSince1970(year, month, day)*86400 + hour*3600 + minute*60 + second
+	if len(rest) == 0 {
+		return inZone(seconds, zone)*1e6 + fraction, ok
+	}
+	offset, zoned := offset(rest)
+	return (seconds-offset)*1e6 + fraction, ok && zoned
 }
 
 // micros reads the fraction of a second, if there is one, and returns what follows.
 func micros(t []byte) (us int64, rest []byte, ok bool) {
-	if t[0] != '.' {
+	if len(t) == 0 || t[0] != '.' {
 		return 0, t, true
 	}
 	i, unit := 1, int64(1e5)
@@ -56,8 +60,18 @@ func micros(t []byte) (us int64, rest []byte, ok bool) {
 	return us, t[i:], i > 1
 }
 
-// zone returns the seconds that local time is ahead in the zone t: Z or ±hh:mm.
-func zone(t []byte) (seconds int64, ok bool) {
+// inZone returns the seconds since 1970 of a local time, given as if it were
+// UTC. Of an hour that is repeated it takes the one time.Date takes.
+func inZone(seconds int64, zone *time.Location) int64 {
+	if zone == nil {
+		return seconds
+	}
+	t := time.Unix(seconds, 0).UTC()
+	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, zone).Unix()
+}
+
+// offset returns the seconds that local time is ahead, as t says: Z or ±hh:mm.
+func offset(t []byte) (seconds int64, ok bool) {
 	if len(t) == 1 && t[0]|0x20 == 'z' {
 		return 0, true
 	}

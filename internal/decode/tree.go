@@ -22,9 +22,13 @@ type node struct {
 	items   map[int]*node    // what is wanted in an array
 	guesses []guess
 	entered uint64 // the last message that had a value here
+	count   int    // protobuf: elements of a repeated field so far
 
-	opens  bool // names that nobody asked for are wanted too
-	prefix string
+	bare     *node // at the top of a tree: takes a value that is no object; nil: nobody wants it
+	explodes bool  // the elements of the array here become rows
+	opens    bool  // names that nobody asked for are wanted too
+	outside  bool  // the tree is what stands around the rows
+	prefix   string
 }
 
 // A guess is a member of the last object at a node: as it was written, from
@@ -88,12 +92,15 @@ type slot struct {
 	seen    uint64 // the last message that set it
 	shape   shape
 	num     decimal
-	raw     []byte // a text, or a number as it was written
+	raw     []byte // a text, or a number as it was written; nil: a number of a binary format
 	truth   bool
-	float   float64 // the value, once the slot was checked
-	int     int64
+	float   float64                 // a real number, or the value once the slot was checked
+	int     int64                   // a moment, or the value once the slot was checked
 	columns [pipeline.Text + 1]bool // an open field: the kinds it has a column for
 	open    bool
+	nodes   int    // an open field: those that lead to it
+	outer   *slot  // the field of this name around the rows of a message: it counts where the row has none
+	written []byte // memory for a number as a text
 }
 
 // set notes that the present message has a value of this shape.
