@@ -34,8 +34,8 @@ func (d *decoder) check(f *File) {
 	}
 	for i := range f.Pipelines {
 		p := &f.Pipelines[i]
-		d.checkPipeline(p)
-		for _, list := range [][]Target{p.To, p.Late, p.DeadLetters} {
+		d.checkPipeline(f, p)
+		for _, list := range p.Targets() {
 			for i := range list {
 				d.checkTarget(f, sinks, &list[i])
 			}
@@ -96,8 +96,8 @@ func (d *decoder) checkSimulate(s *Simulate) {
 	}
 }
 
-func (d *decoder) checkPipeline(p *Pipeline) {
-	d.checkFrom(p)
+func (d *decoder) checkPipeline(f *File, p *Pipeline) {
+	d.checkFrom(f, p)
 	if p.Durability == "durable" || p.Durability == "relaxed" {
 		d.problem(p.Path+".durability", "write memory, or leave it out", "durability %s: the journal on disk is not built yet", p.Durability)
 	}
@@ -109,27 +109,9 @@ func (d *decoder) checkPipeline(p *Pipeline) {
 		}
 	}
 	d.checkNames(p.Path+".key", p.Key)
-	for i := range p.Steps {
-		d.checkStep(&p.Steps[i])
-	}
-}
-
-func (d *decoder) checkFrom(p *Pipeline) {
-	seen := map[string]bool{}
-	for i, s := range p.From {
-		at := fmt.Sprintf("%s.from[%d]", p.Path, i)
-		f, err := topics.ParseFilter(s)
-		switch {
-		case err != nil:
-			if n := d.src.find(at); n.Kind == yaml.ScalarNode && !isNull(n) {
-				d.problem(at, "such as plant/{line}/motor/{device}/reading, or plant/#", "%v", err)
-			}
-		case seen[f.MQTT()]:
-			d.problem(at, "", "%q is there twice", s)
-		default:
-			seen[f.MQTT()] = true
-		}
-	}
+	d.checkSteps(p, p.Steps)
+	d.checkSmall(p, p.Steps)
+	d.checkTo(f, p)
 }
 
 // checkNames refuses names that are empty or repeated.

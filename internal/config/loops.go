@@ -34,7 +34,10 @@ func (d *decoder) checkLoops(f *File) {
 		}
 		var text strings.Builder
 		for _, l := range way {
-			text.WriteString(f.Pipelines[l.from].Name + " → " + l.topic + " → ")
+			text.WriteString(f.Pipelines[l.from].Name + " → ")
+			if l.topic != "" {
+				text.WriteString(l.topic + " → ")
+			}
 		}
 		text.WriteString(f.Pipelines[i].Name)
 		d.problem(way[0].path, "publish elsewhere, or say allow_loop: true in one of the pipelines: a message is then stopped after 8 hops", "a loop: %s", &text)
@@ -87,7 +90,11 @@ func (d *decoder) links(f *File) (all [][]link, ok bool) {
 	all = make([][]link, len(f.Pipelines))
 	for a := range published {
 		for b := range filters {
-			if o := feeds(published[a], filters[b]); o != nil {
+			o := feeds(published[a], filters[b])
+			if p := &f.Pipelines[b]; p.From.Pipeline == f.Pipelines[a].Name && !d.hasProblem(p.Path+".from") {
+				o = &output{p.Path + ".from.pipeline", "", ""}
+			}
+			if o != nil {
 				all[a] = append(all[a], link{a, b, o})
 			}
 		}
@@ -109,7 +116,7 @@ func feeds(outs []output, filters []string) *output {
 
 func inputs(p *Pipeline) []string {
 	var all []string
-	for _, s := range p.From {
+	for _, s := range p.From.Filters {
 		if f, err := topics.ParseFilter(s); err == nil {
 			all = append(all, f.MQTT())
 		}
@@ -119,7 +126,7 @@ func inputs(p *Pipeline) []string {
 
 func outputs(p *Pipeline) []output {
 	var all []output
-	for _, list := range [][]Target{p.To, p.Late, p.DeadLetters} {
+	for _, list := range p.Targets() {
 		for i := range list {
 			t := &list[i]
 			if t.Topic == nil {

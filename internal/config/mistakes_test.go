@@ -59,7 +59,7 @@ var mistakes = []struct{ src, want string }{
 	{"from: [a, ~]\n  to: [{topic: b}]", "3:13: no value"},
 	{"from: ['x/{a}', 'x/{b}']\n  to: [{topic: b}]", `3:19: "x/{b}" is there twice`},
 	{"from: [a, a]\n  to: [{topic: b}]", `3:13: "a" is there twice`},
-	{"from: {pipeline: p}\n  to: [{topic: b}]", "3:9: reading from another pipeline is not built yet"},
+	{"from: {pipeline: p}\n  to: [{topic: b}]", "3:20: a circle of pipelines that read each other: p ← p"},
 	{"from: a\n  to: [{topic: b}]\n  durability: relaxed", "5:15: durability relaxed: the journal on disk is not built yet"},
 	{"from: a\n  to: [{topic: b}]\n  time: {unit: s}", `5:3: missing key "field"`},
 	{"from: a\n  to: [{topic: b}]\n  time: {field: ts, unit: minutes}", `5:27: unknown unit "minutes"`},
@@ -69,7 +69,7 @@ var mistakes = []struct{ src, want string }{
 	{"from: a\n  too: [{topic: b}]", `4:3: unknown key "too"`},
 
 	// steps
-	{"from: a\n  to: [{topic: b}]\n  steps: [{}]", "5:11: a step is one of where, window and function"},
+	{"from: a\n  to: [{topic: b}]\n  steps: [{}]", "5:11: a step is one of where, set"},
 	{"from: a\n  to: [{topic: b}]\n  steps: [x > 3]", `5:11: want a mapping, have "x > 3"`},
 	{"from: a\n  to: [{topic: b}]\n  steps: [{wehre: x > 3}]", `5:12: unknown key "wehre"`},
 	{"from: a\n  to: [{topic: b}]\n  steps: [{where: ''}]", "5:19: where is empty"},

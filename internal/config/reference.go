@@ -30,6 +30,17 @@ func sections() []section {
 		{"steps", "Each is one of `" + strings.Join(stepKinds(), "`, `") + "`.", Step{}},
 		{"window", "", windowDefaults()},
 		{"limits", "", Limits{}},
+		{"hash", "", hashDefaults()},
+		{"deadband", "", Deadband{}},
+		{"compress", "", Compress{}},
+		{"dedupe", "", dedupeDefaults()},
+		{"throttle", "", Throttle{}},
+		{"fill", "", fillDefaults()},
+		{"lookup", "", lookupDefaults()},
+		{"geo", "", geoDefaults()},
+		{"align", "", alignDefaults()},
+		{"join", "", joinDefaults()},
+		{"a branch", "Below `switch:` stands a name, and below the name:", Branch{}},
 		{"topic", "These keys stand side by side: `- topic: alerts/{device}`, and below it `qos: 1`.", TopicSink{}},
 		{"stdout", "`- stdout:` alone writes JSON.", StdoutSink{}},
 		{"file", "`- file: {path: readings.ndjson}`, or `- file: NAME` for a sink of `sinks:`.", fileSinkDefaults()},
@@ -76,6 +87,24 @@ func takes(f reflect.StructField) string {
 		return "list of [topic](#topic), [stdout](#stdout), [file](#file), [influx](#influx)"
 	case reflect.TypeFor[[]Step]():
 		return "list of [steps](#steps)"
+	case reflect.TypeFor[From]():
+		return "text, list of texts, text by stream, or `{pipeline: NAME}`"
+	case reflect.TypeFor[Switch]():
+		return "[branches](#a-branch) by name"
+	case reflect.TypeFor[Expressions]():
+		return "expression by column"
+	case reflect.TypeFor[Renames]():
+		return "name by column"
+	case reflect.TypeFor[Conversions]():
+		return "units by column"
+	case reflect.TypeFor[Roundings]():
+		return "whole number by column"
+	case reflect.TypeFor[Bands]():
+		return "number, percentage or both by column"
+	case reflect.TypeFor[*Sample]():
+		return "whole number, or duration"
+	case reflect.TypeFor[FillWith]():
+		return "`last`, `linear`, or number"
 	case reflect.TypeFor[FieldKinds]():
 		return "kind by field"
 	case reflect.TypeFor[Pairs]():
@@ -128,6 +157,8 @@ func defaultOf(f reflect.StructField, v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case Idle:
 		text = brief(x.After)
+	case FillWith:
+		text = x.How
 	case time.Duration:
 		text = brief(x)
 	case Size:

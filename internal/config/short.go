@@ -64,14 +64,6 @@ func (ss *Sinks) fromNode(d *decoder, n *yaml.Node, path string) {
 	})
 }
 
-func (fs *Filters) fromNode(d *decoder, n *yaml.Node, path string) {
-	if n.Kind == yaml.MappingNode {
-		d.fail(n, path, "let that pipeline publish to a topic, and read the topic here", "reading from another pipeline is not built yet")
-		return
-	}
-	d.texts(n, settable((*[]string)(fs)), `min:"1"`, path)
-}
-
 func (fs *FieldKinds) fromNode(d *decoder, n *yaml.Node, path string) {
 	d.mapping(n, path, "kinds by field", func(key, value *yaml.Node, path string) {
 		f := FieldKind{Name: key.Value}

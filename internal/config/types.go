@@ -72,7 +72,7 @@ type Pipeline struct {
 	Name string `yaml:"-"`
 	Path string `yaml:"-"` // pipelines.motors
 
-	From        Filters       `yaml:"from,required" min:"1" doc:"MQTT topic filter, or a list; levels in braces become columns"`
+	From        From          `yaml:"from,required" min:"1" doc:"MQTT topic filter, or a list; streams by name with a filter each; or {pipeline: NAME}. Levels in braces become columns"`
 	Decode      string        `yaml:"decode" enum:"json,raw" doc:"what payloads are"`
 	Fields      FieldKinds    `yaml:"fields" doc:"kinds of payload fields (number, int, bool, text) where their use does not tell"`
 	Time        TimeField     `yaml:"time" doc:"payload field of the event time, or {field, unit}; arrival time unless said"`
@@ -83,13 +83,10 @@ type Pipeline struct {
 	Durability  string        `yaml:"durability" enum:"memory,relaxed,durable" doc:"what is kept through a crash; only memory is built yet"`
 	AllowLoop   bool          `yaml:"allow_loop" doc:"the pipeline may receive what it publishes; a message is stopped after 8 hops"`
 	Steps       []Step        `yaml:"steps" doc:"what is done, in order"`
-	To          []Target      `yaml:"to,required" min:"1" doc:"sinks of the results"`
+	To          []Target      `yaml:"to" min:"1" doc:"sinks of the results; may be left out where a pipeline reads them or a switch takes every row"`
 	Late        []Target      `yaml:"late" doc:"sinks of messages whose window had spoken"`
 	DeadLetters []Target      `yaml:"dead_letters" doc:"sinks of messages set aside; columns stage, reason, topic, payload, offset"`
 }
-
-// Filters are MQTT topic filters.
-type Filters []string
 
 // FieldKinds are the kinds of payload fields, in the order of the file.
 type FieldKinds []FieldKind
@@ -112,14 +109,32 @@ type Idle struct {
 // Step is one thing that is done with rows. Its kind is the key that says
 // what; keys with the tag of go with that one.
 type Step struct {
-	Path     string  `yaml:"-"`
-	Kind     string  `yaml:"-"`
-	Where    string  `yaml:"where" doc:"expression; rows for which it is true go on"`
-	Window   *Window `yaml:"window" doc:"aggregates over stretches of event time"`
-	Function string  `yaml:"function" doc:"name of a shipped function, or path of a .wasm file"`
-	Input    Pairs   `yaml:"input" of:"function" doc:"function: column for each of its inputs; the column of the same name unless said"`
-	With     Params  `yaml:"with" of:"function" doc:"function: its parameters"`
-	Limits   Limits  `yaml:"limits" of:"function" doc:"function: limits of its own"`
+	Path     string      `yaml:"-"`
+	Kind     string      `yaml:"-"`
+	Where    string      `yaml:"where" doc:"expression; rows for which it is true go on"`
+	Set      Expressions `yaml:"set" doc:"columns that are computed: an expression for each, which may use those above it"`
+	Keep     []string    `yaml:"keep" min:"1" doc:"columns that are kept, in this order; all others are dropped"`
+	Drop     []string    `yaml:"drop" min:"1" doc:"columns that are dropped"`
+	Rename   Renames     `yaml:"rename" doc:"new name by column"`
+	Round    Roundings   `yaml:"round" doc:"decimals by column, 0 to 15"`
+	Convert  Conversions `yaml:"convert" doc:"units by column, such as F to C"`
+	Hash     *Hash       `yaml:"hash" doc:"texts are replaced by what only those with a secret can tell"`
+	Deadband *Deadband   `yaml:"deadband" doc:"rows that tell something new pass: report by exception"`
+	Compress *Compress   `yaml:"compress" doc:"rows pass that a straight line cannot tell: a swinging door"`
+	Dedupe   *Dedupe     `yaml:"dedupe" doc:"rows that were there already are dropped"`
+	Sample   *Sample     `yaml:"sample" doc:"one of so many rows of a key passes, or one in a time"`
+	Throttle *Throttle   `yaml:"throttle" doc:"at most so many rows of a key pass in a time"`
+	Fill     *Fill       `yaml:"fill" doc:"rows are made where a key has none"`
+	Lookup   *Lookup     `yaml:"lookup" doc:"columns are added from a table: a file, or messages"`
+	Geo      *Geo        `yaml:"geo" doc:"cells and fences of a place on earth"`
+	Window   *Window     `yaml:"window" doc:"aggregates over stretches of event time"`
+	Function string      `yaml:"function" doc:"name of a shipped function, or path of a .wasm file"`
+	Input    Pairs       `yaml:"input" of:"function" doc:"function: column for each of its inputs; the column of the same name unless said"`
+	With     Params      `yaml:"with" of:"function" doc:"function: its parameters"`
+	Limits   Limits      `yaml:"limits" of:"function" doc:"function: limits of its own"`
+	Align    *Align      `yaml:"align" doc:"one row of the rows of several streams"`
+	Join     *Join       `yaml:"join" doc:"pairs of the rows of two streams"`
+	Switch   Switch      `yaml:"switch" doc:"branches by name; a row takes the first whose condition is true"`
 }
 
 // Pairs bind names to columns, in the order of the file.
