@@ -3,6 +3,7 @@ package steps
 import (
 	"hash"
 	"hash/fnv"
+	"slices"
 	"strings"
 
 	"millrace.dev/millrace/pipeline"
@@ -16,7 +17,7 @@ import (
 // all keys together; then it forgets the oldest.
 type Dedupe struct {
 	DedupeConfig
-	columns []column
+	columns []*pipeline.Column // that count, of the batch in hand
 	hash    hash.Hash
 	buf     []byte
 	sum     [16]byte
@@ -42,15 +43,14 @@ type seen struct {
 	at  int64
 }
 
-// NewDedupe returns the stage.
-func NewDedupe(c DedupeConfig, s pipeline.Schema, keys *pipeline.Keys) (*Dedupe, error) {
+// NewDedupe returns the stage. With open, batches may have columns that s does
+// not name; a name that nothing has is then no mistake.
+func NewDedupe(c DedupeConfig, s pipeline.Schema, open bool, keys *pipeline.Keys) (*Dedupe, error) {
 	d := &Dedupe{DedupeConfig: c, hash: fnv.New128a(), seen: map[[16]byte]bool{}, keys: keys, schema: s}
 	for _, name := range c.Columns {
-		x, err := find(s, "by", name)
-		if err != nil {
-			return nil, err
+		if s.Index(name) < 0 && !open {
+			return nil, unknown(s, "by", name)
 		}
-		d.columns = append(d.columns, x)
 	}
 	switch {
 	case c.Within <= 0:
@@ -66,6 +66,12 @@ func (d *Dedupe) Schema() pipeline.Schema { return d.schema }
 
 // Process implements pipeline.Stage.
 func (d *Dedupe) Process(in *pipeline.Batch, out *pipeline.Outputs) error {
+	d.columns = d.columns[:0]
+	for k := range in.Columns {
+		if d.All || slices.Contains(d.Columns, in.Columns[k].Name) {
+			d.columns = append(d.columns, &in.Columns[k])
+		}
+	}
 	out.Main = d.choice.of(in, func(i int) bool {
 		now := in.Arrived[i]
 		for len(d.seen) > 0 && now-d.ring[d.first].at > d.Within {
@@ -92,14 +98,9 @@ func (d *Dedupe) take(in *pipeline.Batch, i int) {
 		w.int(in.Time[i])
 	}
 	for _, c := range d.columns {
-		value(&w, c.of(in), i)
-	}
-	if d.All {
-		for k := range in.Columns {
-			if c := &in.Columns[k]; c.Has(i) {
-				w.text(c.Name)
-				value(&w, c, i)
-			}
+		if c.Has(i) {
+			w.text(c.Name)
+			value(&w, c, i)
 		}
 	}
 	d.buf = w.b
@@ -108,12 +109,8 @@ func (d *Dedupe) take(in *pipeline.Batch, i int) {
 	d.hash.Sum(d.sum[:0])
 }
 
-// value writes row i of c.
+// value writes row i of c, which is not null.
 func value(w *writer, c *pipeline.Column, i int) {
-	w.bool(c.Has(i))
-	if !c.Has(i) {
-		return
-	}
 	w.b = append(w.b, byte(c.Kind))
 	switch c.Kind {
 	case pipeline.Float:

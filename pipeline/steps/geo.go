@@ -14,6 +14,18 @@ const (
 	geoEvent = "fence_event"
 )
 
+// GeoColumns returns the names of the columns that a Geo makes.
+func GeoColumns(cell, fences bool) []string {
+	var names []string
+	if cell {
+		names = append(names, geoCell)
+	}
+	if fences {
+		names = append(names, geoFence, geoEvent)
+	}
+	return names
+}
+
 // A GeoConfig says where a place is and what is told of it.
 type GeoConfig struct {
 	Lat, Lon string  // columns, in degrees
@@ -57,18 +69,15 @@ func NewGeo(c GeoConfig, s pipeline.Schema, keys *pipeline.Keys) (*Geo, error) {
 	case c.Cell == 0 && len(c.Fences) == 0:
 		return nil, fail("", "cell: 7 makes cells of 150 m, fences: zones.geojson tells the zone", "neither cell nor fences are wanted")
 	}
-	add := func(name string) pipeline.Column {
-		f := pipeline.Field{Name: name, Kind: pipeline.Text}
-		g.schema = g.schema.With(f)
-		return pipeline.NewColumn(f)
+	for _, name := range GeoColumns(c.Cell > 0, len(c.Fences) > 0) {
+		g.schema = g.schema.With(pipeline.Field{Name: name, Kind: pipeline.Text})
 	}
-	if c.Cell > 0 {
-		g.cell = add(geoCell)
-	}
-	if len(c.Fences) > 0 {
-		g.fence, g.event = add(geoFence), add(geoEvent)
-	}
+	g.cell, g.fence, g.event = textColumn(geoCell), textColumn(geoFence), textColumn(geoEvent)
 	return g, nil
+}
+
+func textColumn(name string) pipeline.Column {
+	return pipeline.NewColumn(pipeline.Field{Name: name, Kind: pipeline.Text})
 }
 
 // Schema implements Step.

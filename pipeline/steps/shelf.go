@@ -179,7 +179,7 @@ type given struct {
 func (s *shelf) bring(row []byte, m pipeline.Row, with []given) {
 	clear(s.cells)
 	for r := (reader{b: row[metaBytes:]}); len(r.b) > 0; {
-		at := r.count(1)
+		at := r.place(len(s.fields))
 		s.cells[at] = r.cell(s.fields[at].Kind)
 	}
 	s.out.AppendRow(m)
@@ -212,7 +212,7 @@ func (r *reader) cell(k pipeline.Kind) []byte {
 		n = r.count(1)
 	}
 	if len(r.b) < n {
-		r.b, r.err = nil, errDamaged
+		r.damaged()
 		return nil
 	}
 	c := r.b[:n:n]
@@ -275,16 +275,15 @@ func (s *shelf) restore(r *reader) {
 func (s *shelf) row(r *reader) []byte {
 	b := append([]byte(nil), r.bytes()...)
 	if len(b) < metaBytes {
-		r.b, r.err = nil, errDamaged
+		r.damaged()
 		return nil
 	}
 	for c := (reader{b: b[metaBytes:]}); len(c.b) > 0; {
-		at := c.count(1)
-		if c.err == nil && at < len(s.fields) {
+		if at := c.place(len(s.fields)); c.err == nil {
 			c.cell(s.fields[at].Kind)
 		}
-		if c.err != nil || at >= len(s.fields) {
-			r.b, r.err = nil, errDamaged
+		if c.err != nil {
+			r.damaged()
 			return nil
 		}
 	}

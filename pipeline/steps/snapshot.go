@@ -67,20 +67,37 @@ func (r *reader) head(step, config string) {
 	}
 }
 
-// count reads a number of things that have at least size bytes each.
-func (r *reader) count(size int) int {
+// place reads what count wrote, a number below end.
+func (r *reader) place(end int) int {
 	v, n := binary.Uvarint(r.b)
-	if n <= 0 || v > uint64(len(r.b)-n)/uint64(max(size, 1)) {
-		r.b, r.err = nil, errors.Join(r.err, errDamaged)
+	if n <= 0 || v >= uint64(end) {
+		r.damaged()
 		return 0
 	}
 	r.b = r.b[n:]
 	return int(v)
 }
 
+// count reads a number of things that follow and have at least size bytes each.
+func (r *reader) count(size int) int {
+	n := r.place(len(r.b) + 1)
+	if n > len(r.b)/size {
+		r.damaged()
+		return 0
+	}
+	return n
+}
+
+func (r *reader) damaged() {
+	r.b = nil
+	if r.err == nil {
+		r.err = errDamaged
+	}
+}
+
 func (r *reader) int() int64 {
 	if len(r.b) < 8 {
-		r.b, r.err = nil, errors.Join(r.err, errDamaged)
+		r.damaged()
 		return 0
 	}
 	v := binary.LittleEndian.Uint64(r.b)
@@ -101,7 +118,7 @@ func (r *reader) text() string { return string(r.bytes()) }
 
 func (r *reader) bool() bool {
 	if len(r.b) == 0 || r.b[0] > 1 {
-		r.b, r.err = nil, errors.Join(r.err, errDamaged)
+		r.damaged()
 		return false
 	}
 	v := r.b[0] == 1
@@ -160,8 +177,8 @@ func (m *memory[T]) snapshot(w *writer, one func(*T)) {
 func (m *memory[T]) restore(r *reader, one func(*T)) {
 	for range r.count(1) {
 		code, ok := m.keys.Code(r.bytes())
-		if !ok {
-			r.err = errors.Join(r.err, fmt.Errorf("the snapshot has more than %d keys", m.keys.Max))
+		if !ok && r.err == nil {
+			r.err = fmt.Errorf("the snapshot has more than %d keys", m.keys.Max)
 		}
 		if r.err != nil {
 			return
