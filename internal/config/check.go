@@ -101,13 +101,7 @@ func (d *decoder) checkPipeline(f *File, p *Pipeline) {
 	if p.Durability == "durable" || p.Durability == "relaxed" {
 		d.problem(p.Path+".durability", "write memory, or leave it out", "durability %s: the journal on disk is not built yet", p.Durability)
 	}
-	if p.Decode == "raw" {
-		for _, key := range []string{"fields", "time"} {
-			if d.there(p.Path + "." + key) {
-				d.problem(p.Path+"."+key+"#key", "leave it out, or decode json", "a raw payload has no fields")
-			}
-		}
-	}
+	d.checkDecode(p)
 	d.checkNames(p.Path+".key", p.Key)
 	d.checkSteps(p, p.Steps)
 	d.checkSmall(p, p.Steps)

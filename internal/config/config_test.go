@@ -37,7 +37,7 @@ func TestDefaultsStandWhereTheFileSaysNothing(t *testing.T) {
 	check(t, "functions", f.Functions, Functions{Memory: 16 << 20, Steps: 50_000_000})
 	check(t, "log", f.Log, Log{"info", "text"})
 	check(t, "simulate", f.Simulate, (*Simulate)(nil))
-	check(t, "decode", p.Decode, "json")
+	check(t, "decode", p.Decode, Decode{Format: "json", Charset: "utf-8", Separator: ","})
 	check(t, "time", p.Time, TimeField{Unit: "ms"})
 	check(t, "key", len(p.Key), 0)
 	check(t, "keys_max", p.KeysMax, 100_000)

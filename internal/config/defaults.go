@@ -26,7 +26,7 @@ func simulateDefaults() Simulate {
 
 func pipelineDefaults() Pipeline {
 	return Pipeline{
-		Decode: "json", Time: TimeField{Unit: "ms"}, KeysMax: 100_000,
+		Decode: decodeDefaults(), Time: TimeField{Unit: "ms"}, KeysMax: 100_000,
 		Idle: Idle{After: time.Minute}, Durability: "memory",
 	}
 }

@@ -97,7 +97,7 @@ func (d *decoder) checkApart(p *Pipeline, i int, f *topics.Filter) {
 
 // checkFollows checks a pipeline that reads the results of another.
 func (d *decoder) checkFollows(f *File, p *Pipeline) {
-	for _, key := range []string{"decode", "fields", "time"} {
+	for _, key := range []string{"decode", "explode", "fields", "time"} {
 		if d.there(p.Path + "." + key) {
 			d.problem(p.Path+"."+key+"#key", "say it in the pipeline that is read; its columns and times are kept", "%s means nothing here: rows come decoded from %s", key, p.From.Pipeline)
 		}

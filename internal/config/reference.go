@@ -26,6 +26,7 @@ func sections() []section {
 		{"log", "", fileDefaults().Log},
 		{"simulate", "", simulateDefaults()},
 		{"a pipeline", "Below `pipelines:` stands a name, and below the name:", pipelineDefaults()},
+		{"decode", "The long form; `decode: json` is the short one.", pipelineDefaults().Decode},
 		{"time", "The long form; `time: ts` is the short one.", pipelineDefaults().Time},
 		{"steps", "Each is one of `" + strings.Join(stepKinds(), "`, `") + "`.", Step{}},
 		{"window", "", windowDefaults()},
@@ -113,6 +114,8 @@ func takes(f reflect.StructField) string {
 		return "number by parameter"
 	case reflect.TypeFor[Aggregates]():
 		return "aggregate by result column"
+	case reflect.TypeFor[Decode]():
+		return "format, or [decode](#decode)"
 	case reflect.TypeFor[TimeField]():
 		return "field, or [time](#time)"
 	case reflect.TypeFor[Idle]():
@@ -157,6 +160,8 @@ func defaultOf(f reflect.StructField, v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case Idle:
 		text = brief(x.After)
+	case Decode:
+		text = x.Format
 	case FillWith:
 		text = x.How
 	case time.Duration:

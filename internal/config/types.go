@@ -73,9 +73,10 @@ type Pipeline struct {
 	Path string `yaml:"-"` // pipelines.motors
 
 	From        From          `yaml:"from,required" min:"1" doc:"MQTT topic filter, or a list; streams by name with a filter each; or {pipeline: NAME}. Levels in braces become columns"`
-	Decode      string        `yaml:"decode" enum:"json,raw" doc:"what payloads are"`
+	Decode      Decode        `yaml:"decode" doc:"what payloads are: a format, or {format, …}"`
+	Explode     string        `yaml:"explode" doc:"path of an array, each element of which becomes a row; . if the payload is an array"`
 	Fields      FieldKinds    `yaml:"fields" doc:"kinds of payload fields (number, int, bool, text) where their use does not tell"`
-	Time        TimeField     `yaml:"time" doc:"payload field of the event time, or {field, unit}; arrival time unless said"`
+	Time        TimeField     `yaml:"time" doc:"payload field of the event time, or {field, unit, …}; arrival time unless said"`
 	Key         []string      `yaml:"key" doc:"column, or list of columns, that windows and functions keep apart"`
 	KeysMax     int           `yaml:"keys_max" min:"1" max:"10000000" doc:"most keys; a message with one more is a dead letter"`
 	Lateness    time.Duration `yaml:"lateness" doc:"how long a window waits for stragglers, in event time"`
@@ -98,6 +99,9 @@ type FieldKind struct{ Name, Kind string }
 type TimeField struct {
 	Field string `yaml:"field,required" doc:"payload field"`
 	Unit  string `yaml:"unit" enum:"ms,s,us,ns,rfc3339" doc:"unit since 1970, or a text as in RFC 3339"`
+	Zone  string `yaml:"zone" doc:"rfc3339: the zone of times that have none, such as Europe/Berlin; UTC unless said"`
+
+	Step time.Duration `yaml:"step" min:"1" doc:"with explode: time from element to element; the field has the time of the first"`
 }
 
 // Idle is a time of silence.
