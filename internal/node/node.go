@@ -51,6 +51,7 @@ type Node struct {
 	dispatcher *dispatcher
 	runners    []*runner
 	deliveries deliveries
+	rebirths   *rebirths
 	http       net.Listener
 	ready      chan struct{}
 }
@@ -131,7 +132,9 @@ func (n *Node) openPipelines(pipes []*Pipeline) error {
 	if err := n.deliveries.openNamed(n.refused("")); err != nil {
 		return err
 	}
+	n.rebirths = newRebirths(n.broker, n.log)
 	for _, p := range pipes {
+		p.rebirth = n.rebirths.ask
 		cfg := p.Config
 		to := newOutlet(cfg.Name, n.log, n.metrics)
 		dead := n.refused(cfg.Name)
@@ -188,6 +191,7 @@ func (n *Node) Run(ctx, stop context.Context) error {
 	for _, d := range n.deliveries.all {
 		servers.Go(func() { d.Run(serve) })
 	}
+	servers.Go(func() { n.rebirths.run(serve) })
 	for _, r := range n.runners {
 		pipes.Go(func() { r.run(serve) })
 	}
