@@ -9,6 +9,7 @@ import (
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // connTimes are how long connections may take; tests shorten them.
@@ -45,7 +46,8 @@ type conn struct {
 	drains   bool   // the reader waits in drained
 	out      []byte // bytes that wait for the socket
 	spare    []byte
-	flushing int // bytes that the flusher is writing; it runs if there are any
+	flushing int                   // bytes that the flusher is writing; it runs if there are any
+	filters  packets.Subscriptions // of the SUBSCRIBE under way
 	window   window
 	releases bool // somebody lets waiting messages go
 	ids      ids

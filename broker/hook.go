@@ -3,6 +3,7 @@ package broker
 import (
 	"strings"
 	"time"
+	"unsafe"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -99,7 +100,10 @@ func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	if c == nil {
 		return true
 	}
-	if cl.State.Inflight.Len() >= sessionMessages && !c.subscribing.Load() {
+	if c.subscribing.Load() && c.isFilter(topic) {
+		return true
+	}
+	if cl.State.Inflight.Len() >= sessionMessages {
 		h.b.count.droppedSession.Inc()
 		return false
 	}
@@ -129,22 +133,39 @@ func (h *hook) OnRetainPublished(cl *mqtt.Client, _ packets.Packet) {
 
 // OnSubscribe is called before the filters of a SUBSCRIBE are looked at.
 func (h *hook) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
-	connOf(cl).subscribing.Store(true)
+	connOf(cl).subscribe(pk.Filters)
 	return pk
 }
 
 // OnSubscribed is called when the granted filters are in place.
 func (h *hook) OnSubscribed(cl *mqtt.Client, pk packets.Packet, codes []byte) {
-	granted := 0
 	for i, s := range pk.Filters {
 		if codes[i] <= 2 {
-			granted++
 			h.b.interest.add(cl.ID, s.Filter)
 		}
 	}
-	c := connOf(cl)
-	c.subscribing.Store(false)
-	c.encoded(granted) // OnACLCheck took each for a message
+	connOf(cl).subscribe(nil)
+}
+
+func (c *conn) subscribe(filters packets.Subscriptions) {
+	c.mu.Lock()
+	c.filters = filters
+	c.mu.Unlock()
+	c.subscribing.Store(filters != nil)
+}
+
+// isFilter reports whether OnACLCheck is asked about a filter of the
+// SUBSCRIBE under way, and not about a message whose topic may read the same:
+// mochi hands the very string of the packet on.
+func (c *conn) isFilter(s string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.filters {
+		if f := c.filters[i].Filter; len(f) == len(s) && unsafe.StringData(f) == unsafe.StringData(s) {
+			return true
+		}
+	}
+	return false
 }
 
 // OnUnsubscribed is called, by any goroutine, when filters are gone.

@@ -275,24 +275,25 @@ func TestPacketIdentifiersOfTheTwoDirectionsDoNotMeet(t *testing.T) {
 
 func TestTakeoversLeaveTheLastClientInPlace(t *testing.T) {
 	s := start(t)
-	for range 50 {
-		var all sync.WaitGroup
-		for range 4 {
-			all.Go(func() {
-				w := s.plug()
-				defer w.Close()
-				w.send(hello{id: "same", v5: true}.bytes())
-				w.read()
-			})
-		}
-		all.Wait()
+	many := []byte{0, 1, 0}
+	for i := range 900 { // to give them up takes mochi a while
+		many = append(text16(many, fmt.Sprint("many/", i)), 0)
+	}
+	for round := range 100 {
+		old, _ := s.connect(hello{id: "same", v5: true})
+		old.send(frame(0x82, many))
+		old.expect(9)
+		old.Close()
+		time.Sleep(time.Duration(round) * 10 * time.Microsecond)
 		w, _ := s.connect(hello{id: "same", v5: true})
 		w.subscribe("t", 0)
+		time.Sleep(time.Millisecond)
 		if err := s.Publish([]byte("t"), []byte("x"), 0, false, 0); err != nil {
 			t.Fatal(err)
 		}
 		w.expect(3)
 		w.Close()
+		until(t, "it is gone", func() bool { _, ok := s.server.Clients.Get("same"); return !ok })
 	}
 }
 
