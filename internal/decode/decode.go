@@ -72,6 +72,8 @@ type Decoder struct {
 	schema  pipeline.Schema
 	keys    *pipeline.Keys
 	topics  topicCache
+	topical bool  // a row needs its topic taken apart
+	noTopic topic // for rows that do not
 	scanner scanner
 	format  format // nil: raw
 	charset func(dst, src []byte) ([]byte, string)
@@ -131,7 +133,9 @@ func New(c Config, keys *pipeline.Keys) (*Decoder, error) {
 		d.openUp(byName)
 	}
 	d.topics = newTopicCache(d.config.Levels)
-	return d, d.key.from(d, byName)
+	err := d.key.from(d, byName)
+	d.topical = len(d.config.Levels) > 0 || d.key.byTopic || slices.ContainsFunc(d.key.parts, func(p keyPart) bool { return p.field == nil })
+	return d, err
 }
 
 // layOut makes the schema of the fixed columns.

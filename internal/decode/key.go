@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"millrace.dev/millrace/pipeline"
 	"millrace.dev/millrace/pipeline/topics"
@@ -103,6 +104,8 @@ type keyMaker struct {
 	byTopic bool // no part comes from the payload
 	short   bool // a topic may lack levels of the key
 	buf     []byte
+	last    uint32   // the code made last
+	follows []uint32 // by code: the one that came after it last time, as sources take turns
 }
 
 // A keyPart is a column of the key: a topic level, a field, or the topic.
@@ -114,7 +117,7 @@ type keyPart struct {
 }
 
 func (k *keyMaker) from(d *Decoder, byName map[string]*slot) error {
-	k.byTopic, k.short = true, d.config.Format == "sparkplug"
+	k.byTopic, k.follows, k.short = true, []uint32{0}, d.config.Format == "sparkplug"
 	for _, name := range d.config.Key {
 		i := d.schema.Index(name)
 		if i < 0 || name == "payload" && d.config.Payload {
@@ -138,28 +141,68 @@ func (k *keyMaker) code(d *Decoder, t *topic) (code uint32, wrong string) {
 	if t.keyed {
 		return t.key, ""
 	}
+	if next, ok := k.guess(d); ok {
+		return next, ""
+	}
 	k.buf = k.buf[:0]
 	for i := range k.parts {
-		from := len(k.buf)
 		if i > 0 {
 			k.buf = append(k.buf, 0)
-			from++
 		}
 		if !k.add(d, t, &k.parts[i]) {
 			return 0, fmt.Sprintf("%s: missing, and it is the key", k.parts[i].name)
 		}
-		if bytes.IndexByte(k.buf[from:], 0) >= 0 {
-			return 0, fmt.Sprintf("%s: a key may not contain a NUL byte", k.parts[i].name)
-		}
+	}
+	if code, wrong = k.known(d.keys); wrong == "" {
+		t.key, t.keyed = code, k.byTopic
+	}
+	return code, wrong
+}
+
+func (k *keyMaker) names() []string {
+	var all []string
+	for _, p := range k.parts {
+		all = append(all, p.name)
+	}
+	return all
+}
+
+// guess returns the code of a key that is one text of the payload, if it is
+// the one that came after the last key last time.
+func (k *keyMaker) guess(d *Decoder) (code uint32, ok bool) {
+	v := k.parts[0].field
+	if len(k.parts) > 1 || v == nil || v.seen != d.scanner.message || v.shape != text {
+		return 0, false
+	}
+	next := k.follows[k.last]
+	if d.keys.Name(next) != string(v.raw) {
+		return 0, false
+	}
+	k.last = next
+	return next, true
+}
+
+// known returns the code of the key in buf.
+func (k *keyMaker) known(keys *pipeline.Keys) (code uint32, wrong string) {
+	if next := k.follows[k.last]; keys.Name(next) == string(k.buf) {
+		k.last = next
+		return next, ""
 	}
 	if len(k.buf) > KeyBytesMax {
 		return 0, fmt.Sprintf("key is %d bytes, the most is %d", len(k.buf), KeyBytesMax)
 	}
-	code, ok := d.keys.Code(k.buf)
-	if !ok {
-		return 0, fmt.Sprintf("more than %d keys (keys_max)", d.keys.Max)
+	if bytes.Count(k.buf, []byte{0}) != len(k.parts)-1 {
+		return 0, fmt.Sprintf("%s: a key may not contain a NUL byte", strings.Join(k.names(), ", "))
 	}
-	t.key, t.keyed = code, k.byTopic
+	code, ok := keys.Code(k.buf)
+	if !ok {
+		return 0, fmt.Sprintf("more than %d keys (keys_max)", keys.Max)
+	}
+	k.follows[k.last] = code
+	k.last = code
+	for int(code) >= len(k.follows) {
+		k.follows = append(k.follows, 0)
+	}
 	return code, ""
 }
 

@@ -84,7 +84,10 @@ func (d *Decoder) row(r *journal.Record, b *pipeline.Batch, ordinal int) string 
 	if wrong != "" {
 		return wrong
 	}
-	t := d.topics.get(r.Topic)
+	t := &d.noTopic
+	if d.topical {
+		t = d.topics.get(r.Topic)
+	}
 	code, wrong := d.key.code(d, t)
 	if wrong != "" {
 		return wrong

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"strings"
 
 	"millrace.dev/millrace/internal/journal"
 )
@@ -197,18 +196,19 @@ func (s *scanner) value(p []byte, i int, n *node, depth int) int {
 }
 
 func (s *scanner) word(p []byte, i int, v *slot) int {
-	switch rest := string(p[i:min(i+5, len(p))]); {
-	case strings.HasPrefix(rest, "true"):
+	rest := p[i:]
+	switch {
+	case len(rest) >= 4 && string(rest[:4]) == "true":
 		if v.set(s, truth) != nil {
 			v.truth = true
 		}
 		return i + 4
-	case rest == "false":
+	case len(rest) >= 5 && string(rest[:5]) == "false":
 		if v.set(s, truth) != nil {
 			v.truth = false
 		}
 		return i + 5
-	case strings.HasPrefix(rest, "null"):
+	case len(rest) >= 4 && string(rest[:4]) == "null":
 		v.set(s, null)
 		return i + 4
 	}
@@ -220,11 +220,26 @@ func (s *scanner) object(p []byte, i int, n *node, depth int) int {
 		return j + 1
 	}
 	for k := 0; ; k++ {
-		child, at := s.member(p, i, n, k)
-		if at < 0 {
-			return at
+		var child *node
+		if n != nil && k < len(n.guesses) && n.guesses[k].begins(p[i:]) {
+			child = n.guesses[k].child
+			i += len(n.guesses[k].written)
+		} else if child, i = s.member(p, i, n, k); i < 0 {
+			return i
 		}
-		if i = s.value(p, at, child, depth); i < 0 {
+		if child.isLeaf() {
+			var v *slot
+			if child != nil {
+				v = child.slot
+			}
+			if end := s.plainValue(p[i:], v); end > 0 {
+				if i += end; p[i] == '}' {
+					return i + 1
+				}
+				continue
+			}
+		}
+		if i = s.value(p, i, child, depth); i < 0 {
 			return i
 		}
 		if i >= len(p) || p[i] <= ' ' {
@@ -241,15 +256,8 @@ func (s *scanner) object(p []byte, i int, n *node, depth int) int {
 }
 
 // member reads member k of an object up to its value; p[i] is the { or ,
-// before it. Payloads of one source look alike, so it is first compared with
-// member k of the last object here, as it was written.
+// before it.
 func (s *scanner) member(p []byte, i int, n *node, k int) (*node, int) {
-	if n != nil && k < len(n.guesses) {
-		g := &n.guesses[k]
-		if end := i + len(g.written); end <= len(p) && string(p[i:end]) == string(g.written) {
-			return g.child, end
-		}
-	}
 	j := skipSpace(p, i+1)
 	if j >= len(p) || p[j] != '"' {
 		return nil, s.fail(j, "want a name in quotes")

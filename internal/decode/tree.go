@@ -31,43 +31,9 @@ type node struct {
 	prefix   string
 }
 
-// A guess is a member of the last object at a node: as it was written, from
-// the { or , up to the value, and where it led.
-type guess struct {
-	written []byte
-	child   *node
-}
-
-// The members of an object that are remembered, and the most bytes of one.
-const (
-	guessesMax    = 64
-	guessBytesMax = 128
-)
-
-// never is how no member is written.
-var never = []byte{0}
-
-// guess remembers member k.
-func (n *node) guess(k int, written []byte, child *node) {
-	if k > len(n.guesses) || k >= guessesMax {
-		return
-	}
-	if len(written) > guessBytesMax {
-		written = never
-	}
-	if k == len(n.guesses) {
-		n.guesses = append(n.guesses, guess{})
-	}
-	g := &n.guesses[k]
-	g.written, g.child = append(g.written[:0], written...), child
-}
-
 // enter notes that message has a value here. A second one replaces the first
 // with all that was below it.
 func (n *node) enter(message uint64) {
-	if n.names == nil && n.items == nil {
-		return
-	}
 	if n.entered == message {
 		n.forget()
 	}
