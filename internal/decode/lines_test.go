@@ -24,9 +24,9 @@ func TestLinesOfLineProtocolAreRows(t *testing.T) {
 		"a x=1.5i":        "want a number, a bool or a text in quotes at byte 4",
 		"a x=i":           "want a number, a bool or a text in quotes at byte 4",
 		"a x=nan":         "want a number, a bool or a text in quotes at byte 4",
-		"a x=1 yesterday": "want a digit at byte 6",
+		"a x=1 yesterday": "want a time in digits at byte 6",
 		"a x=1 1.5":       "want a time in digits at byte 6",
-		"a x=\"open":      "it ends inside a text at byte 8",
+		"a x=\"open":      "it ends inside a text at byte 9",
 		"a x=\"b\"c":      "want , or a space behind a text at byte 7",
 		"a x=1,":          "want a field, such as temp=21.5 at byte 6",
 	} {

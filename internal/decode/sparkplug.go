@@ -249,6 +249,7 @@ func (f *sparkplugFormat) death(p []byte) bool {
 		}
 	}
 	f.edge.born = false
+	f.stamp = noMoment // a will was written when the connection began
 	return f.item(0, 0)
 }
 
