@@ -52,7 +52,6 @@ var doors = map[string][]string{
 	"github.com/tetratelabs/wazero":          {"functions"},
 	"github.com/influxdata/line-protocol/v2": {"sinks"},
 	"github.com/expr-lang/expr":              {"pipeline/expr"},
-	"github.com/VictoriaMetrics/metrics":     {"internal/metrics"},
 	"go.yaml.in/yaml/v4":                     {"internal/config"},
 	"golang.org/x/crypto":                    {"broker"},
 	"golang.org/x/sys":                       {"broker", "functions", "internal/journal"},
