@@ -24,7 +24,9 @@ const runHelp = `usage: millrace run [-progress D] [FILE]
 
 Runs the broker and the pipelines of FILE (millrace.yaml if none is given).
 The first SIGINT or SIGTERM drains: nothing more comes in, what is inside is
-processed and delivered. A second one stops at once.
+processed and delivered. A second one stops at once. SIGHUP, or a change of
+FILE or of a file that it names, reloads: what has not changed goes on, and if
+something is wrong all of it does.
 
   -progress D   a line about the traffic every D (2s on a terminal, else 0: none)
 
@@ -60,6 +62,7 @@ func runCommand(ctx context.Context, args []string, s streams) error {
 	}
 	stop, cancel := secondSignal(ctx)
 	defer cancel()
+	onHangup(ctx, n.Reload)
 	welcome(s.err, n)
 	if *every > 0 {
 		go progress(ctx, n, s.err, *every)

@@ -22,7 +22,7 @@ type Decode struct {
 	Charset    string   `yaml:"charset" enum:"utf-8,latin1,utf-16" doc:"json, value, csv, line: how letters are written"`
 	Columns    []string `yaml:"columns" doc:"csv: names of the columns, \"\" for one to leave out; the first line of each payload unless said"`
 	Separator  string   `yaml:"separator" doc:"csv: the character between cells, \"\\t\" for a tab"`
-	Descriptor string   `yaml:"descriptor" doc:"protobuf: file that protoc --include_imports --descriptor_set_out writes"`
+	Descriptor string   `yaml:"descriptor" reads:"" doc:"protobuf: file that protoc --include_imports --descriptor_set_out writes"`
 	Message    string   `yaml:"message" doc:"protobuf: name of the message"`
 }
 

@@ -37,7 +37,7 @@ type Rounding struct {
 type Hash struct {
 	Fields     []string `yaml:"fields,required" min:"1" doc:"columns of texts"`
 	Secret     Secret   `yaml:"secret" doc:"the secret; ${NAME} takes it from the environment"`
-	SecretFile string   `yaml:"secret_file" doc:"file that holds the secret"`
+	SecretFile string   `yaml:"secret_file" reads:"" doc:"file that holds the secret"`
 	Digits     int      `yaml:"digits" min:"8" max:"64" doc:"hexadecimal digits that are left"`
 }
 
@@ -98,7 +98,7 @@ type FillWith struct {
 
 // Lookup adds columns from a table. One of File and Topic is set.
 type Lookup struct {
-	File    string     `yaml:"file" doc:"file of comma-separated values; its first line names the columns"`
+	File    string     `yaml:"file" reads:"" doc:"file of comma-separated values; its first line names the columns"`
 	Topic   string     `yaml:"topic" doc:"filter of the messages that are the table, JSON objects; an empty one takes an entry away"`
 	By      []string   `yaml:"by" doc:"columns by which an entry is found; for a topic its named levels"`
 	Columns []string   `yaml:"columns" doc:"file: columns that are added; all unless said"`
@@ -111,7 +111,7 @@ type Geo struct {
 	Lat    string `yaml:"lat" doc:"column of the latitude, in degrees"`
 	Lon    string `yaml:"lon" doc:"column of the longitude, in degrees"`
 	Cell   int    `yaml:"cell" max:"12" doc:"letters of the geohash in the column cell: 5 are 5 km, 6 are 1 km, 7 are 150 m; 0 for none"`
-	Fences string `yaml:"fences" doc:"GeoJSON file of areas, for the columns fence and fence_event"`
+	Fences string `yaml:"fences" reads:"" doc:"GeoJSON file of areas, for the columns fence and fence_event"`
 }
 
 func hashDefaults() Hash     { return Hash{Digits: 32} }

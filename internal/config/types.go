@@ -132,7 +132,7 @@ type Step struct {
 	Lookup   *Lookup     `yaml:"lookup" doc:"columns are added from a table: a file, or messages"`
 	Geo      *Geo        `yaml:"geo" doc:"cells and fences of a place on earth"`
 	Window   *Window     `yaml:"window" doc:"aggregates over stretches of event time"`
-	Function string      `yaml:"function" doc:"name of a shipped function, or path of a .wasm file"`
+	Function string      `yaml:"function" reads:".wasm" doc:"name of a shipped function, or path of a .wasm file"`
 	Input    Pairs       `yaml:"input" of:"function" doc:"function: column for each of its inputs; the column of the same name unless said"`
 	With     Params      `yaml:"with" of:"function" doc:"function: its parameters"`
 	Limits   Limits      `yaml:"limits" of:"function" doc:"function: limits of its own"`
@@ -242,10 +242,10 @@ type InfluxSink struct {
 	Org             string        `yaml:"org" doc:"version 2: the organisation"`
 	Bucket          string        `yaml:"bucket" doc:"version 2: the bucket"`
 	Token           Secret        `yaml:"token" doc:"version 2: the token; ${NAME} takes it from the environment"`
-	TokenFile       string        `yaml:"token_file" doc:"file that holds the token"`
+	TokenFile       string        `yaml:"token_file" reads:"" doc:"file that holds the token"`
 	User            string        `yaml:"user" doc:"version 1: the user"`
 	Password        Secret        `yaml:"password" doc:"version 1: the password; ${NAME} takes it from the environment"`
-	PasswordFile    string        `yaml:"password_file" doc:"file that holds the password"`
+	PasswordFile    string        `yaml:"password_file" reads:"" doc:"file that holds the password"`
 	Measurement     string        `yaml:"measurement,required" doc:"the measurement; columns in braces"`
 	Tags            []string      `yaml:"tags" doc:"columns written as tags"`
 	Fields          []string      `yaml:"fields" doc:"columns written as fields; all others unless said"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"millrace.dev/millrace/internal/journal"
 	"millrace.dev/millrace/pipeline"
 	"millrace.dev/millrace/pipeline/expr"
+	"millrace.dev/millrace/pipeline/steps"
 	"millrace.dev/millrace/pipeline/topics"
 )
 
@@ -33,13 +35,24 @@ type Pipeline struct {
 
 	keys    *pipeline.Keys
 	marks   pipeline.Marks
-	decoder *decode.Decoder
+	decoder *decode.Decoder // nil: rows come from another pipeline
 	batch   *pipeline.Batch
 	dead    []pipeline.DeadLetter
 	chain   pipeline.Chain
+	streams *streams       // nil: the pipeline has no streams
+	reads   *reading       // nil: rows come from messages
+	named   []topics.Level // of the topics that rows come from
+	pivot   *topics.Level  // the level that is the name of a column; nil: none
+	rebirth func(group, node string)
 	fields  pipeline.Schema // what is decoded from payloads, beside what Open adds
 	windows []*meter        // one behind each window
+	savings []saving
+	sources int          // the filters whose messages become rows; the others are of tables
+	tables  []*liveTable // that messages change
+	whole   bool         // all of it could be built
 
+	memories []memory // the stages that remember, those of branches too
+	branches map[*pipeline.Branch]*config.Branch
 	measured []measured
 	closers  []interface{ Close(context.Context) error }
 }
@@ -47,14 +60,13 @@ type Pipeline struct {
 // Compile checks and builds every pipeline of f. The error is a
 // config.Problems with all that is wrong, each with its place.
 func Compile(ctx context.Context, f *config.File, rt *functions.Runtime) ([]*Pipeline, error) {
-	c := compiler{ctx: ctx, file: f, rt: rt, modules: map[string]*functions.Module{}}
+	c := compiler{ctx: ctx, file: f, rt: rt, modules: map[string]*functions.Module{}, built: map[string]*Pipeline{}, tables: map[string]*steps.Table{}}
 	var all []*Pipeline
 	for i := range f.Pipelines {
 		all = append(all, c.pipeline(&f.Pipelines[i]))
 	}
 	for i := range f.Unsound {
-		c.functions(&f.Unsound[i])
-		c.expressions(f.Unsound[i].Steps)
+		c.unsound(&f.Unsound[i])
 	}
 	if len(c.problems) > 0 {
 		for _, p := range all {
@@ -71,6 +83,8 @@ type compiler struct {
 	file     *config.File
 	rt       *functions.Runtime
 	modules  map[string]*functions.Module // by name as written
+	built    map[string]*Pipeline         // by name
+	tables   map[string]*steps.Table      // of files, by step path
 	problems config.Problems
 }
 
@@ -78,63 +92,136 @@ func (c *compiler) problem(path, hint, format string, args ...any) {
 	c.problems = append(c.problems, c.file.Problem(path, fmt.Sprintf(format, args...), hint))
 }
 
+// pipeline builds a pipeline, and before it the one that it reads.
 func (c *compiler) pipeline(cfg *config.Pipeline) *Pipeline {
-	p := &Pipeline{Config: cfg, keys: pipeline.NewKeys(cfg.KeysMax + 1)}
-	p.marks = pipeline.Marks{Lateness: cfg.Lateness.Microseconds(), Idle: cfg.Idle.After.Microseconds()}
+	if p := c.built[cfg.Name]; p != nil {
+		return p
+	}
+	p := &Pipeline{Config: cfg, keys: pipeline.NewKeys(cfg.KeysMax + 1), branches: map[*pipeline.Branch]*config.Branch{}}
+	c.built[cfg.Name] = p
+	p.marks = pipeline.Marks{Lateness: cfg.Lateness.Microseconds(), Idle: cfg.Idle.After.Microseconds(), Streams: len(cfg.From.Streams)}
 	if cfg.Idle.Never {
 		p.marks.Idle = -1
 	}
-	if cfg.Time.Field == "" {
-		p.marks.Idle = 0 // event time is the clock
-	}
-	p.Filters = c.filters(cfg)
-	plan := newPlan(c.file, cfg, p.Filters, c.functions(cfg))
-	p.Open, p.fields = plan.open, plan.fields
-	if !c.decoder(p, plan) {
+	plan := c.source(p)
+	if plan == nil {
+		c.unsound(cfg)
 		return p
 	}
-	p.Schema = p.decoder.Schema()
-	for i := range cfg.Steps {
-		if !stepOf(cfg.Steps[i].Kind).build(c, p, plan, i) {
-			c.expressions(cfg.Steps[i+1:]) // which columns there are from here on is not known
-			return p
-		}
+	p.sources = len(p.Filters)
+	if p.whole = c.steps(p, plan); p.whole {
+		c.targets(p, cfg)
 	}
-	c.targets(p, cfg)
+	for _, t := range p.tables {
+		p.Filters = append(p.Filters, t.filter)
+	}
 	return p
 }
 
-// functions returns the module of each step that is a function, by its path.
+// source builds where rows come from; nil if that cannot be known.
+func (c *compiler) source(p *Pipeline) *plan {
+	cfg := p.Config
+	if cfg.From.Pipeline != "" {
+		return c.follow(p)
+	}
+	if clocked(cfg) {
+		p.marks.Idle = 0 // event time is the clock
+	}
+	p.Filters = c.filters(cfg)
+	if len(p.Filters) > 0 {
+		p.named, p.pivot = topicColumns(cfg, p.Filters[0].Levels())
+	}
+	plan := newPlan(c.file, cfg, p.named, c.functions(cfg), c.lookups(map[string][]string{}, cfg))
+	p.Open, p.fields = plan.open, plan.fields
+	if !c.decoder(p, plan) {
+		return nil
+	}
+	p.Schema = p.decoder.Schema()
+	if cfg.From.Streams != nil {
+		p.streams = newStreams(cfg.From.Streams, p.Filters, len(p.Schema))
+		p.Schema = append(p.Schema, streamField)
+	}
+	return plan
+}
+
+// steps builds the steps of a pipeline; false: not all of them.
+func (c *compiler) steps(p *Pipeline, plan *plan) bool {
+	steps := p.Config.Steps
+	for i := range steps {
+		n := len(p.chain.Stages)
+		if !stepOf(steps[i].Kind).build(c, p, plan, i) {
+			c.expressions(steps[i+1:]) // which columns there are from here on is not known
+			return false
+		}
+		for _, s := range p.chain.Stages[n:] {
+			if m, ok := s.(pipeline.Snapshotter); ok {
+				p.memories = append(p.memories, memory{m, &steps[i]})
+			}
+		}
+	}
+	return true
+}
+
+// functions returns the module of each step that is a function, by its path,
+// those of branches and of the pipelines that read the results too.
 func (c *compiler) functions(cfg *config.Pipeline) map[string]*functions.Module {
 	modules := map[string]*functions.Module{}
-	for i := range cfg.Steps {
-		if s := &cfg.Steps[i]; s.Function != "" {
+	c.addFunctions(modules, cfg.Steps)
+	for _, b := range cfg.Branches() {
+		c.addFunctions(modules, b.Steps)
+	}
+	for _, reader := range c.file.Followers(cfg.Name) {
+		maps.Copy(modules, c.functions(reader))
+	}
+	return modules
+}
+
+func (c *compiler) addFunctions(modules map[string]*functions.Module, steps []config.Step) {
+	for i := range steps {
+		if s := &steps[i]; s.Function != "" {
 			modules[s.Path] = c.module(s)
 		}
 	}
-	return modules
+}
+
+// unsound checks what can be known of a pipeline that cannot be built.
+func (c *compiler) unsound(cfg *config.Pipeline) {
+	c.functions(cfg)
+	c.expressions(cfg.Steps)
 }
 
 // expressions checks what can be known of expressions without their columns.
 func (c *compiler) expressions(steps []config.Step) {
 	for i := range steps {
-		if steps[i].Where != "" {
-			_, err := expr.Infer(steps[i].Where)
-			c.where(&steps[i], err)
+		s := &steps[i]
+		if s.Where != "" {
+			_, err := expr.Infer(s.Where)
+			c.where(s.Path, err)
+		}
+		for _, x := range s.Set {
+			_, err := expr.Infer(x.Value)
+			c.expression(s.Path+".set."+x.Name, err)
+		}
+		for k := range s.Switch {
+			if b := &s.Switch[k]; b.Where != "" {
+				_, err := expr.Infer(b.Where)
+				c.where(b.Path, err)
+			}
+			c.expressions(s.Switch[k].Steps)
 		}
 	}
 }
 
 func (c *compiler) filters(cfg *config.Pipeline) []*topics.Filter {
 	var all []*topics.Filter
-	for i, s := range cfg.From {
+	for i, s := range cfg.From.Filters {
 		f, err := topics.ParseFilter(s)
 		if err != nil {
 			continue // told when the file was read
 		}
 		all = append(all, f)
 		if !slices.Equal(f.Levels(), all[0].Levels()) {
-			c.problem(fmt.Sprintf("%s.from[%d]", cfg.Path, i), "name the same levels at the same places, or make two pipelines", "filter %s names other levels than %s", s, cfg.From[0])
+			c.problem(cfg.From.Place(cfg.Path, i), "name the same levels at the same places, or make two pipelines", "filter %s names other levels than %s", s, cfg.From.Filters[0])
 		}
 	}
 	return all
@@ -169,21 +256,6 @@ func (c *compiler) module(s *config.Step) *functions.Module {
 	return m
 }
 
-func (c *compiler) decoder(p *Pipeline, plan *plan) bool {
-	cfg := p.Config
-	d, err := decode.New(decode.Config{
-		Format: cfg.Decode, Levels: plan.levels(), Fields: plan.fields, Open: plan.open,
-		Topic: plan.topic || plan.open, Payload: plan.payload,
-		Time: decode.TimeField{Name: cfg.Time.Field, Unit: cfg.Time.Unit}, Key: cfg.Key, FutureMax: FutureMax,
-	}, p.keys)
-	if err != nil {
-		c.problem(cfg.Path, "", "%v", err)
-		return false
-	}
-	p.decoder, p.batch = d, d.NewBatch()
-	return true
-}
-
 // targets checks that the results have the columns that the sinks name.
 func (c *compiler) targets(p *Pipeline, cfg *config.Pipeline) {
 	for i := range cfg.To {
@@ -212,21 +284,41 @@ func columnHint(name string, s pipeline.Schema) string {
 
 // Process sends messages through the pipeline; r gets what comes out.
 func (p *Pipeline) Process(recs []journal.Record, r pipeline.Results) error {
+	if len(p.tables) > 0 {
+		return p.processTables(recs, r)
+	}
+	return p.process(recs, r)
+}
+
+func (p *Pipeline) process(recs []journal.Record, r pipeline.Results) error {
 	for len(recs) > 0 {
-		n := min(len(recs), pipeline.RowsMax)
 		p.batch.Reset()
 		p.dead = p.dead[:0]
-		p.decoder.Decode(recs[:n], p.batch, &p.dead)
+		n := p.decoder.Decode(recs[:min(len(recs), pipeline.RowsMax)], p.batch, &p.dead)
 		if len(p.dead) > 0 {
 			r.Dead(p.dead)
 		}
-		p.marks.Observe(p.batch)
-		if err := p.chain.Process(p.batch, r); err != nil {
+		p.observe(recs[:n])
+		err := p.chain.Process(p.batch, r)
+		if p.streams != nil {
+			p.streams.take(p.batch)
+		}
+		if err != nil {
 			return err
 		}
 		recs = recs[n:]
 	}
 	return nil
+}
+
+// observe counts the rows of messages, and says which stream they are of.
+func (p *Pipeline) observe(recs []journal.Record) {
+	if p.streams == nil {
+		p.marks.Observe(p.batch)
+		return
+	}
+	p.streams.put(p.batch, recs)
+	p.marks.ObserveStreams(p.batch, p.streams.of)
 }
 
 // Advance tells the pipeline that it is now, in µs since 1970, and that all
@@ -238,10 +330,12 @@ func (p *Pipeline) Advance(now int64, r pipeline.Results) error {
 
 // Waits reports whether a stage waits for time to pass.
 func (p *Pipeline) Waits() bool {
-	return slices.ContainsFunc(p.chain.Stages, func(s pipeline.Stage) bool {
+	waits := false
+	p.chain.All(func(s pipeline.Stage) {
 		_, ok := s.(pipeline.Advancer)
-		return ok
+		waits = waits || ok
 	})
+	return waits
 }
 
 // Close frees what the stages hold.

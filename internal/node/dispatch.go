@@ -29,9 +29,12 @@ type dispatcher struct {
 	feeds  []*feed
 	slots  chan struct{} // one is taken by every round under way
 
-	mu     sync.Mutex
-	rounds []*round           // not released yet, in order of end; the journal bounds them
-	spare  [][]journal.Record // memory of rounds, for use again
+	mu      sync.Mutex
+	rounds  []*round           // not released yet, in order of end; the journal bounds them
+	spare   [][]journal.Record // memory of rounds, for use again
+	changes []*change
+	wake    context.CancelFunc // ends the wait for messages; nil: it has been called
+	ended   bool
 
 	waiting  atomic.Bool  // everything in the journal has been handed out
 	caughtUp atomic.Int64 // µs: messages that arrived before have been handed out
@@ -77,19 +80,22 @@ func newDispatcher(r journal.Reader, routes *routes, feeds []*feed) *dispatcher 
 // run hands messages out until the journal is closed and read to its end, or
 // ctx is done; then the feeds are told that nothing more will come.
 func (d *dispatcher) run(ctx context.Context) error {
-	defer func() {
-		for _, f := range d.feeds {
-			f.finish()
-		}
-	}()
-	portions := make([]portion, len(d.feeds))
+	defer d.end()
+	var portions []portion
+	var wait context.Context
 	for {
+		if wait = d.prepare(ctx, wait); len(portions) != len(d.feeds) {
+			portions = make([]portion, len(d.feeds))
+		}
 		room := d.room()
 		d.waiting.Store(true)
-		recs, err := d.reader.Next(ctx, room, roundRecordsMax)
+		recs, err := d.reader.Next(wait, room, roundRecordsMax)
 		d.waiting.Store(false)
 		if errors.Is(err, journal.ErrClosed) {
 			return nil
+		}
+		if err != nil && ctx.Err() == nil && wait.Err() != nil {
+			continue // woken for a change
 		}
 		if err != nil {
 			return err
@@ -122,7 +128,7 @@ func (d *dispatcher) hand(r *round, portions []portion) {
 	d.mu.Lock()
 	d.rounds = append(d.rounds, r)
 	d.mu.Unlock()
-	if sameRoute(r.recs) {
+	if d.routes.same(r.recs) {
 		for _, i := range d.routes.pipelines(r.recs[0].Route, r.recs[0].Topic) {
 			d.push(int(i), portion{round: r})
 		}
@@ -157,9 +163,10 @@ func (d *dispatcher) push(pipeline int, p portion) {
 	d.feeds[pipeline].push(p)
 }
 
-func sameRoute(recs []journal.Record) bool {
+// same reports whether all messages are on one route.
+func (r *routes) same(recs []journal.Record) bool {
 	for i := range recs {
-		if recs[i].Route != recs[0].Route || recs[i].Route == routeAsk {
+		if recs[i].Route != recs[0].Route || !r.knows(recs[i].Route) {
 			return false
 		}
 	}

@@ -32,7 +32,7 @@ func pipesOf(t *testing.T, filters ...[]string) []*Pipeline {
 }
 
 func TestARouteLeadsToThePipelinesThatWantATopic(t *testing.T) {
-	r := newRoutes(pipesOf(t, []string{"a/#"}, []string{"a/+", "b"}, []string{"a/x", "c"}))
+	r := newRoutes(pipesOf(t, []string{"a/#"}, []string{"a/+", "b"}, []string{"a/x", "c"}), 0)
 	for _, c := range []struct {
 		topic string
 		want  []int32
@@ -54,7 +54,7 @@ func TestARouteLeadsToThePipelinesThatWantATopic(t *testing.T) {
 }
 
 func TestSetsBeyondTheLimitAreAskedForEachTime(t *testing.T) {
-	r := newRoutes(pipesOf(t, []string{"a/#"}, []string{"a/+"}, []string{"a/x"}))
+	r := newRoutes(pipesOf(t, []string{"a/#"}, []string{"a/+"}, []string{"a/x"}), 0)
 	full := make([][]int32, routesMax)
 	r.shared.Store(&full)
 	route := r.of([]byte("a/x"))
@@ -64,7 +64,7 @@ func TestSetsBeyondTheLimitAreAskedForEachTime(t *testing.T) {
 }
 
 func TestRoutesCanBeAskedByManyAtTheSameTime(t *testing.T) {
-	r := newRoutes(pipesOf(t, []string{"+/a"}, []string{"+/+"}, []string{"x/+"}, []string{"y/#"}))
+	r := newRoutes(pipesOf(t, []string{"+/a"}, []string{"+/+"}, []string{"x/+"}, []string{"y/#"}), 0)
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
@@ -101,7 +101,7 @@ func TestEveryPipelineGetsWhatItWantsInOrderAndTheJournalIsReleased(t *testing.T
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	pipes := pipesOf(t, []string{"a/#"}, []string{"+/x"}, []string{"b/+"})
-	r := newRoutes(pipes)
+	r := newRoutes(pipes, 0)
 	const bytesMax = 100_000
 	j := journal.NewMemory(bytesMax)
 	feeds := []*feed{newFeed(), newFeed(), newFeed()}
@@ -148,7 +148,7 @@ func TestEveryPipelineGetsWhatItWantsInOrderAndTheJournalIsReleased(t *testing.T
 }
 
 func TestASlowPipelineHoldsTheOthersOnlyWhenItIsAllRoundsBehind(t *testing.T) {
-	r := newRoutes(pipesOf(t, []string{"slow"}, []string{"quick"}))
+	r := newRoutes(pipesOf(t, []string{"slow"}, []string{"quick"}), 0)
 	j := journal.NewMemory(1 << 20)
 	feeds := []*feed{newFeed(), newFeed()}
 	d := newDispatcher(j.Read(0), r, feeds)

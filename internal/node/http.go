@@ -26,13 +26,14 @@ type Health struct {
 // Health reports whether every pipeline runs.
 func (n *Node) Health() Health {
 	h := Health{OK: true, Version: n.opts.Version, Pipelines: map[string]string{}}
-	for _, r := range n.runners {
-		h.Pipelines[r.p.Config.Name] = "ok"
-		if err := r.failed.Load(); err != nil {
+	n.now.Load().trees(func(t *Tree) {
+		name := t.Pipeline.Config.Name
+		h.Pipelines[name] = "ok"
+		if err := t.Failed(); err != nil {
 			h.OK = false
-			h.Pipelines[r.p.Config.Name] = (*err).Error()
+			h.Pipelines[name] = err.Error()
 		}
-	}
+	})
 	return h
 }
 

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"millrace.dev/millrace/broker"
@@ -49,16 +50,26 @@ type Node struct {
 	runtime    *functions.Runtime
 	broker     *broker.Broker
 	dispatcher *dispatcher
-	runners    []*runner
-	deliveries deliveries
 	rebirths   *rebirths
 	http       net.Listener
 	ready      chan struct{}
+	asked      chan struct{} // holds a call of Reload
+
+	routes atomic.Pointer[routes]
+	now    atomic.Pointer[running]
+
+	ctx     context.Context // of the stages' work: it ends with the node
+	serve   context.Context // of Run: when it ends, all that Run has started ends
+	servers sync.WaitGroup
+	pipes   sync.WaitGroup
+
+	mu      sync.Mutex
+	tallies map[string]bool // pipelines that run or have run
 }
 
 // New checks f, opens the ports and sinks, and returns a node that Run starts.
 func New(ctx context.Context, f *config.File, o Options) (*Node, error) {
-	n := &Node{opts: o, file: f, log: o.Log, metrics: metrics.New(), ready: make(chan struct{})}
+	n := &Node{opts: o, file: f, log: o.Log, metrics: metrics.New(), ready: make(chan struct{}), asked: make(chan struct{}, 1), ctx: context.WithoutCancel(ctx)}
 	if err := n.open(ctx); err != nil {
 		n.close(context.WithoutCancel(ctx))
 		return nil, err
@@ -75,24 +86,21 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	routes := newRoutes(pipes)
 	n.journal = journal.NewMemory(int(f.Journal.Memory))
+	n.dispatcher = newDispatcher(n.journal.Read(0), nil, nil)
 	if n.broker, err = broker.New(broker.Options{
-		Config: brokerConfig(f), Journal: n.journal, Route: routes.of, Metrics: n.metrics, Log: n.log,
+		Config: brokerConfig(f), Journal: n.journal, Metrics: n.metrics, Log: n.log,
+		Route: func(topic []byte) uint32 { return n.routes.Load().of(topic) },
 	}); err != nil {
 		return err
 	}
-	if err := n.openPipelines(pipes); err != nil {
+	n.rebirths = newRebirths(n.broker, n.log)
+	next, err := n.build(f, pipes, nil)
+	if err != nil {
+		closePipelines(n.ctx, pipes)
 		return err
 	}
-	var feeds []*feed
-	for _, r := range n.runners {
-		feeds = append(feeds, r.feed)
-	}
-	n.dispatcher = newDispatcher(n.journal.Read(0), routes, feeds)
-	for _, r := range n.runners {
-		r.d = n.dispatcher
-	}
+	n.install(next)
 	if f.HTTP.Listen == "" {
 		return nil
 	}
@@ -127,32 +135,6 @@ func brokerConfig(f *config.File) broker.Config {
 	return c
 }
 
-func (n *Node) openPipelines(pipes []*Pipeline) error {
-	n.deliveries = deliveries{file: n.file, stdout: n.opts.Stdout, broker: n.broker, log: n.log, metrics: n.metrics}
-	if err := n.deliveries.openNamed(n.refused("")); err != nil {
-		return err
-	}
-	n.rebirths = newRebirths(n.broker, n.log)
-	for _, p := range pipes {
-		p.rebirth = n.rebirths.ask
-		cfg := p.Config
-		to := newOutlet(cfg.Name, n.log, n.metrics)
-		dead := n.refused(cfg.Name)
-		var err error
-		if to.dead, err = n.deliveries.open(cfg.Name, cfg.DeadLetters, dead); err != nil {
-			return err
-		}
-		if to.late, err = n.deliveries.open(cfg.Name, cfg.Late, dead); err != nil {
-			return err
-		}
-		if to.main, err = n.deliveries.open(cfg.Name, cfg.To, dead); err != nil {
-			return err
-		}
-		n.runners = append(n.runners, newRunner(p, to, n.log, n.metrics))
-	}
-	return nil
-}
-
 // refused counts and logs what a sink set aside for good.
 func (n *Node) refused(name string) func([]pipeline.DeadLetter) {
 	letters := n.metrics.Counter("millrace_pipeline_dead_letters_total", "pipeline", name)
@@ -177,53 +159,51 @@ func (n *Node) HTTPAddr() net.Addr {
 // when everything it started has ended.
 func (n *Node) Run(ctx, stop context.Context) error {
 	defer n.close(context.WithoutCancel(ctx))
-	serve, end := context.WithCancel(stop)
+	var end context.CancelFunc
+	n.serve, end = context.WithCancel(stop)
 	defer end()
-	var servers, pipes sync.WaitGroup
 	fatal := make(chan error, 3)
 	start := func(g *sync.WaitGroup, f func() error) {
 		g.Go(func() {
-			if err := f(); err != nil && serve.Err() == nil {
+			if err := f(); err != nil && n.serve.Err() == nil {
 				fatal <- err
 			}
 		})
 	}
-	for _, d := range n.deliveries.all {
-		servers.Go(func() { d.Run(serve) })
-	}
-	servers.Go(func() { n.rebirths.run(serve) })
-	for _, r := range n.runners {
-		pipes.Go(func() { r.run(serve) })
-	}
-	start(&pipes, func() error { return n.dispatcher.run(serve) })
-	start(&servers, func() error { return n.broker.Serve(serve) })
+	now := n.now.Load()
+	n.begin(now)
+	n.deliver(now)
+	n.servers.Go(func() { n.rebirths.run(n.serve) })
+	n.servers.Go(func() { n.watch(ctx) })
+	start(&n.pipes, func() error { return n.dispatcher.run(n.serve) })
+	start(&n.servers, func() error { return n.broker.Serve(n.serve) })
 	if n.http != nil {
-		start(&servers, func() error { return n.serveHTTP(serve, n.http) })
+		start(&n.servers, func() error { return n.serveHTTP(n.serve, n.http) })
 	}
 	if s := n.file.Simulate; s != nil {
-		start(&servers, func() error { return n.simulate(ctx, s) })
+		start(&n.servers, func() error { return n.simulate(ctx, s) })
 	}
-	n.log.Info("ready", "version", n.opts.Version, "broker", fmt.Sprint(n.Addrs()), "pipelines", len(n.runners))
+	n.log.Info("ready", "version", n.opts.Version, "broker", fmt.Sprint(n.Addrs()), "pipelines", len(n.file.Pipelines))
 	var err error
 	select {
 	case err = <-fatal:
 	case <-ctx.Done():
 	case <-stop.Done():
 	}
-	err = errors.Join(err, n.drain(stop, &pipes))
+	err = errors.Join(err, n.drain(stop))
 	end()
-	servers.Wait()
+	n.servers.Wait()
 	return err
 }
 
 // drain takes nothing more in and lets what is inside out.
-func (n *Node) drain(stop context.Context, pipes *sync.WaitGroup) error {
+func (n *Node) drain(stop context.Context) error {
 	start := time.Now()
 	n.journal.Close()
-	pipes.Wait()
+	n.pipes.Wait()
 	ctx, cancel := context.WithTimeout(stop, DrainTimeout)
 	defer cancel()
-	err := n.deliveries.drain(ctx)
+	err := n.now.Load().sinks.drain(ctx)
 	n.log.Info("drained", "after", time.Since(start).Round(time.Millisecond))
 	return err
 }
@@ -236,8 +216,8 @@ func (n *Node) close(ctx context.Context) {
 	if n.http != nil {
 		n.http.Close()
 	}
-	for _, r := range n.runners {
-		r.p.Close(ctx)
+	if now := n.now.Load(); now != nil {
+		now.trees(func(t *Tree) { t.Pipeline.Close(ctx) })
 	}
 	if n.runtime != nil {
 		n.runtime.Close(ctx)

@@ -17,6 +17,7 @@ type taker interface{ Push(b *pipeline.Batch) }
 // An outlet takes what comes out of a pipeline to its sinks and counts it.
 type outlet struct {
 	main, late, dead []taker
+	branches         map[*pipeline.Branch]*branchOutlet
 	log              *slog.Logger
 	now              func() time.Time
 
@@ -39,6 +40,23 @@ func newOutlet(name string, log *slog.Logger, m *metrics.Registry) *outlet {
 func (o *outlet) Main(b *pipeline.Batch) {
 	o.rows.Add(b.Rows())
 	for _, t := range o.main {
+		t.Push(b)
+	}
+}
+
+// Branch implements pipeline.Brancher.
+func (o *outlet) Branch(b *pipeline.Branch) pipeline.Results { return o.branches[b] }
+
+// A branchOutlet takes the rows of a branch to its sinks. All else is that of
+// the pipeline.
+type branchOutlet struct {
+	*outlet
+	to []taker
+}
+
+func (o *branchOutlet) Main(b *pipeline.Batch) {
+	o.rows.Add(b.Rows())
+	for _, t := range o.to {
 		t.Push(b)
 	}
 }

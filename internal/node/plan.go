@@ -1,9 +1,14 @@
 package node
 
 import (
+	"maps"
+	"slices"
+	"strings"
+
 	"millrace.dev/millrace/functions"
 	"millrace.dev/millrace/internal/config"
 	"millrace.dev/millrace/pipeline"
+	"millrace.dev/millrace/pipeline/join"
 	"millrace.dev/millrace/pipeline/topics"
 )
 
@@ -11,9 +16,10 @@ import (
 // steps name, with the kinds their use implies, or all of them.
 type plan struct {
 	file    *config.File
-	cfg     *config.Pipeline
-	filters []*topics.Filter
+	named   []topics.Level               // of the topics that rows come from
+	streams []string                     // that rows come from
 	modules map[string]*functions.Module // by step path
+	tables  map[string][]string          // the columns that a lookup makes, by step path
 
 	kinds    map[string]pipeline.Kind // what the file says of fields
 	known    map[string]bool          // columns that are no payload fields
@@ -21,53 +27,88 @@ type plan struct {
 	topic    bool
 	payload  bool
 	windowed bool // a window stands between payload and sinks
-	open     bool
+	joined   bool // columns have the names of their streams before them
+
+	renamed   map[string]string // what the payload calls a column that has another name
+	mentioned []string          // fields whose kind may follow from something else
+	columns   []join.Column
+	open      bool
 }
 
 var kindNames = map[string]pipeline.Kind{
 	"number": pipeline.Float, "int": pipeline.Int, "bool": pipeline.Bool, "text": pipeline.Text,
 }
 
-func newPlan(f *config.File, cfg *config.Pipeline, filters []*topics.Filter, modules map[string]*functions.Module) *plan {
-	p := &plan{file: f, cfg: cfg, filters: filters, modules: modules, kinds: map[string]pipeline.Kind{}, known: map[string]bool{}}
-	for _, l := range p.levels() {
+func newPlan(f *config.File, cfg *config.Pipeline, named []topics.Level, modules map[string]*functions.Module, tables map[string][]string) *plan {
+	p := &plan{file: f, named: named, streams: cfg.From.Streams, modules: modules, tables: tables, kinds: map[string]pipeline.Kind{}, known: map[string]bool{}}
+	for _, l := range named {
 		p.known[l.Name] = true
+	}
+	if p.streams != nil {
+		p.known[join.StreamColumn] = true
 	}
 	for _, f := range cfg.Fields {
 		p.kinds[f.Name] = kindNames[f.Kind]
 		p.use(f.Name, kindNames[f.Kind])
 	}
-	for _, name := range cfg.Key {
-		p.use(name, pipeline.Text)
-	}
-	for i := range cfg.Steps {
-		if p.windowed {
-			break
-		}
-		stepOf(cfg.Steps[i].Kind).use(p, &cfg.Steps[i])
-	}
-	if !p.windowed {
-		for _, list := range [][]config.Target{cfg.To, cfg.Late} {
-			for i := range list {
-				p.target(&list[i])
-			}
-		}
-	}
+	p.pipeline(cfg)
+	p.settle()
 	return p
 }
 
-// levels returns the named levels; check has made sure that all filters agree on them.
-func (p *plan) levels() []topics.Level {
-	if len(p.filters) == 0 {
-		return nil
+// pipeline notes what a pipeline needs, and those that read its results.
+func (p *plan) pipeline(cfg *config.Pipeline) {
+	for _, name := range cfg.Key {
+		p.use(name, pipeline.Text)
 	}
-	return p.filters[0].Levels()
+	p.steps(cfg.Steps, cfg.To, cfg.Late)
+	if p.windowed {
+		return
+	}
+	for _, reader := range p.file.Followers(cfg.Name) {
+		p.apart(func() { p.pipeline(reader) })
+	}
 }
+
+// steps notes what steps need, and the sinks behind them.
+func (p *plan) steps(steps []config.Step, sinks ...[]config.Target) {
+	for i := range steps {
+		if p.windowed {
+			return
+		}
+		stepOf(steps[i].Kind).use(p, &steps[i])
+	}
+	if p.windowed {
+		return
+	}
+	for _, list := range sinks {
+		for i := range list {
+			p.target(&list[i])
+		}
+	}
+}
+
+// apart does what changes the columns for itself alone.
+func (p *plan) apart(do func()) {
+	known, renamed, windowed, joined := maps.Clone(p.known), maps.Clone(p.renamed), p.windowed, p.joined
+	do()
+	p.known, p.renamed, p.windowed, p.joined = known, renamed, windowed, joined
+}
+
+// levels returns the named levels.
+func (p *plan) levels() []topics.Level { return p.named }
 
 // use notes that a step needs the column called name.
 func (p *plan) use(name string, kind pipeline.Kind) {
-	switch {
-	case p.known[name]:
+	if p.joined {
+		if name = p.side(name); name == "" {
+			return
+		}
+	}
+	if p.known[name] {
+		return
+	}
+	switch name = p.original(name); {
 	case name == "topic":
 		p.topic = true
 	case name == "payload":
@@ -80,6 +121,19 @@ func (p *plan) use(name string, kind pipeline.Kind) {
 	}
 }
 
+// side notes a column behind a step that brings streams together, such as
+// temp.value, and returns the one before it, value; "" if it is none.
+func (p *plan) side(name string) string {
+	stream, field, _ := strings.Cut(name, ".")
+	if !slices.Contains(p.streams, stream) || p.known[name] {
+		return ""
+	}
+	if c := (join.Column{Stream: stream, Field: field}); !slices.Contains(p.columns, c) {
+		p.columns = append(p.columns, c)
+	}
+	return field
+}
+
 // target opens the plan to all fields when a sink wants them, or names one
 // whose kind nothing tells.
 func (p *plan) target(t *config.Target) {
@@ -90,13 +144,8 @@ func (p *plan) target(t *config.Target) {
 		p.open = true
 	}
 	for _, name := range t.Names() {
-		switch {
-		case name == "topic":
-			p.topic = true
-		case name == "payload":
-			p.payload = true
-		case !p.known[name] && p.fields.Index(name) < 0 && name != "time":
-			p.open = true
+		if name != "time" {
+			p.mention(name)
 		}
 	}
 }

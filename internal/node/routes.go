@@ -12,6 +12,12 @@ import (
 const (
 	routesMax = 1 << 16 // sets of several pipelines that get a number of their own
 	routeAsk  = 1 << 31 // the route of a topic that reaches yet another set: ask the router again
+
+	// Between stands the edition of the table. What waits in the journal with
+	// a number of another edition is asked for again, so a number would have
+	// to wait there while editionsMax tables come and go to be mistaken.
+	editionShift = 19
+	editionsMax  = 1 << (31 - editionShift)
 )
 
 // Routes give numbers to the sets of pipelines that topics reach, for the
@@ -19,16 +25,18 @@ const (
 // sets of several are numbered as they appear. Its methods may be called at
 // the same time.
 type routes struct {
-	router *topics.Router
-	alone  [][]int32 // by route, of nobody and of one pipeline
+	edition uint32 // in its place
+	router  *topics.Router
+	alone   [][]int32 // by route, of nobody and of one pipeline
 
 	mu     sync.RWMutex
 	number map[string]uint32         // of a set of several, by its bytes
 	shared atomic.Pointer[[][]int32] // the sets of several, from route len(alone) on
 }
 
-func newRoutes(pipes []*Pipeline) *routes {
-	r := &routes{alone: [][]int32{nil}, number: map[string]uint32{}}
+// newRoutes returns the table of that edition, which differs from the one before.
+func newRoutes(pipes []*Pipeline, edition int) *routes {
+	r := &routes{edition: uint32(edition%editionsMax) << editionShift, alone: [][]int32{nil}, number: map[string]uint32{}}
 	var filters [][]*topics.Filter
 	for i, p := range pipes {
 		filters = append(filters, p.Filters)
@@ -47,7 +55,7 @@ func (r *routes) of(topic []byte) uint32 {
 	case 0:
 		return 0
 	case 1:
-		return uint32(set[0]) + 1
+		return r.edition | uint32(set[0]) + 1
 	}
 	var bytes [64]byte
 	key := bytes[:0]
@@ -73,7 +81,7 @@ func (r *routes) add(key string, set []int32) uint32 {
 	if len(all) == routesMax {
 		return routeAsk
 	}
-	n := uint32(len(r.alone) + len(all))
+	n := r.edition | uint32(len(r.alone)+len(all))
 	all = append(all, slices.Clone(set)) // what readers have of the old slice does not change
 	r.shared.Store(&all)
 	r.number[key] = n
@@ -83,11 +91,17 @@ func (r *routes) add(key string, set []int32) uint32 {
 // pipelines returns the pipelines on a route, in order; the caller must not
 // change them. The topic is that of the message.
 func (r *routes) pipelines(route uint32, topic []byte) []int32 {
-	switch {
-	case route < uint32(len(r.alone)):
-		return r.alone[route]
-	case route == routeAsk:
+	if !r.knows(route) {
 		return r.router.Match(nil, topic)
 	}
+	route -= r.edition
+	if route < uint32(len(r.alone)) {
+		return r.alone[route]
+	}
 	return (*r.shared.Load())[route-uint32(len(r.alone))]
+}
+
+// knows reports whether the number says all.
+func (r *routes) knows(route uint32) bool {
+	return route>>editionShift == r.edition>>editionShift
 }

@@ -2,13 +2,10 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"millrace.dev/millrace/internal/metrics"
-	"millrace.dev/millrace/pipeline"
 )
 
 const (
@@ -19,37 +16,53 @@ const (
 	settle = 100 * time.Millisecond
 )
 
-// A runner is the goroutine of one pipeline.
+// A runner is the goroutine of a pipeline and of those that read its results.
 type runner struct {
-	p      *Pipeline
-	feed   *feed
-	d      *dispatcher
-	to     *outlet
-	log    *slog.Logger
-	failed atomic.Pointer[error] // why the pipeline stopped, if it did
+	tree  *Tree
+	made  recipe // what the tree was made of
+	feed  *feed
+	d     *dispatcher
+	begun bool
+	ended chan struct{} // closed when run has returned
 
-	messages, bytes, windows *metrics.Counter
+	messages, bytes *metrics.Counter
 }
 
-func newRunner(p *Pipeline, to *outlet, log *slog.Logger, m *metrics.Registry) *runner {
-	name := p.Config.Name
+func newRunner(t *Tree, made recipe, d *dispatcher, log *slog.Logger, m *metrics.Registry) *runner {
+	name := t.Pipeline.Config.Name
 	r := &runner{
-		p: p, feed: newFeed(), to: to, log: log.With("pipeline", name),
+		tree: t, made: made, feed: newFeed(), d: d, ended: make(chan struct{}),
 		messages: m.Counter("millrace_pipeline_messages_in_total", "pipeline", name),
 		bytes:    m.Counter("millrace_pipeline_bytes_in_total", "pipeline", name),
-		windows:  m.Counter("millrace_pipeline_windows_total", "pipeline", name),
 	}
-	for _, w := range p.windows {
-		w.rows = r.windows
+	t.All(func(t *Tree) { measureTree(t, log, m) })
+	for _, below := range t.Readers {
+		below.All(func(t *Tree) {
+			t.in = m.Counter("millrace_pipeline_messages_in_total", "pipeline", t.Pipeline.Config.Name)
+		})
 	}
-	showFunctions(p, m)
 	return r
+}
+
+// measureTree shows in the metrics and the log what becomes of a pipeline.
+func measureTree(t *Tree, log *slog.Logger, m *metrics.Registry) {
+	name := t.Pipeline.Config.Name
+	windows := m.Counter("millrace_pipeline_windows_total", "pipeline", name)
+	for _, w := range t.Pipeline.windows {
+		w.rows = windows
+	}
+	showFunctions(t.Pipeline, m)
+	showSavings(t.Pipeline, m)
+	t.told = func(err error) {
+		log.Error("pipeline stopped; its messages are passed over", "pipeline", name, "error", err)
+	}
 }
 
 // run processes what the feed brings until nothing more will come, or ctx is done.
 func (r *runner) run(ctx context.Context) {
+	defer close(r.ended)
 	var clock <-chan time.Time
-	if r.p.Waits() {
+	if r.tree.Waits() {
 		t := time.NewTicker(tick)
 		defer t.Stop()
 		clock = t.C
@@ -68,8 +81,8 @@ func (r *runner) run(ctx context.Context) {
 			behind := r.d.behind(at) // asked first: what is handed out from here on is younger
 			in, done = r.feed.take(in)
 			r.process(in)
-			if !behind && r.failed.Load() == nil {
-				r.check(r.p.Advance(at, r.to))
+			if !behind {
+				r.tree.Advance(at)
 			}
 		}
 		if done {
@@ -80,7 +93,7 @@ func (r *runner) run(ctx context.Context) {
 
 func (r *runner) process(in []portion) {
 	for i, part := range in {
-		if r.failed.Load() == nil {
+		if r.tree.Failed() == nil {
 			bytes := 0
 			recs := part.recs()
 			for k := range recs {
@@ -88,22 +101,10 @@ func (r *runner) process(in []portion) {
 			}
 			r.messages.Add(len(recs))
 			r.bytes.Add(bytes)
-			r.check(r.p.Process(recs, r.to))
+			r.tree.Process(recs)
 		}
 		r.feed.done(part)
 		r.d.finished(part.round)
 		in[i] = portion{}
 	}
 }
-
-// check stops the pipeline, and only it, after an error that is not one message's.
-func (r *runner) check(err error) {
-	if err == nil {
-		return
-	}
-	err = fmt.Errorf("pipeline %s: %w", r.p.Config.Name, err)
-	r.failed.Store(&err)
-	r.log.Error("pipeline stopped; its messages are passed over", "error", err)
-}
-
-var _ pipeline.Results = (*outlet)(nil)

@@ -67,8 +67,9 @@ type deliveries struct {
 	metrics *metrics.Registry
 	dead    func([]pipeline.DeadLetter)
 
-	named map[string]*sinks.Delivery
-	all   []*sinks.Delivery
+	old   []*delivery // of the edition before; nil where it is used again
+	named map[string]*delivery
+	all   []*delivery
 }
 
 // open returns the deliveries that targets name. Dead letters of their sinks go to dead.
@@ -90,7 +91,7 @@ func (d *deliveries) open(name string, targets []config.Target, dead func([]pipe
 }
 
 func (d *deliveries) openNamed(dead func([]pipeline.DeadLetter)) error {
-	d.named = map[string]*sinks.Delivery{}
+	d.named = map[string]*delivery{}
 	for i := range d.file.Sinks {
 		s := &d.file.Sinks[i]
 		one, err := d.add("", s.Name, &s.Target, dead)
@@ -102,7 +103,12 @@ func (d *deliveries) openNamed(dead func([]pipeline.DeadLetter)) error {
 	return nil
 }
 
-func (d *deliveries) add(pipe, name string, t *config.Target, dead func([]pipeline.DeadLetter)) (*sinks.Delivery, error) {
+func (d *deliveries) add(pipe, name string, t *config.Target, dead func([]pipeline.DeadLetter)) (*delivery, error) {
+	want := &delivery{pipeline: pipe, name: name, target: *t, files: stampsOf(d.file.Reads(*t)), ended: make(chan struct{})}
+	if one := d.reuse(want); one != nil {
+		d.all = append(d.all, one)
+		return one, nil
+	}
 	s, err := newSink(d.file, t, d.stdout, d.broker)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", t.Kind, err)
@@ -111,9 +117,9 @@ func (d *deliveries) add(pipe, name string, t *config.Target, dead func([]pipeli
 	if t.Kind == "influx" {
 		c.RowsMax, c.Linger, c.QueueMax = t.Influx.Batch, t.Influx.Linger, int64(t.Influx.Queue)
 	}
-	one := sinks.NewDelivery(s, c)
-	d.all = append(d.all, one)
-	return one, nil
+	want.Delivery = sinks.NewDelivery(s, c)
+	d.all = append(d.all, want)
+	return want, nil
 }
 
 // drain delivers what is queued; all sinks at once, until ctx is done.

@@ -1,8 +1,6 @@
 package node
 
 import (
-	"fmt"
-
 	"millrace.dev/millrace/functions"
 	"millrace.dev/millrace/internal/metrics"
 )
@@ -15,7 +13,7 @@ type measured struct {
 
 // measure notes that step i runs the function called name.
 func (p *Pipeline) measure(i int, name string, stats func() functions.Stats) {
-	p.measured = append(p.measured, measured{fmt.Sprintf("steps[%d] %s", i, name), stats})
+	p.measured = append(p.measured, measured{p.stage(&p.Config.Steps[i]) + " " + name, stats})
 }
 
 // showFunctions shows what the functions of a pipeline do.

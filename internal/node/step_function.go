@@ -34,7 +34,7 @@ func (c *compiler) buildFunction(p *Pipeline, _ *plan, i int) bool {
 		return false
 	}
 	b := functions.Binding{
-		Stage: fmt.Sprintf("steps[%d] function %s", i, s.Function), Key: p.Config.Key,
+		Stage: fmt.Sprintf("%s function %s", p.stage(s), s.Function), Key: p.Config.Key,
 		Input: map[string]string{}, With: map[string]float64{},
 		Limits: functions.Limits{Memory: uint32(s.Limits.Memory), Steps: s.Limits.Steps},
 	}

@@ -25,19 +25,22 @@ func (p *plan) useExpression(text string) {
 func (c *compiler) buildWhere(p *Pipeline, _ *plan, i int) bool {
 	s := &p.Config.Steps[i]
 	w, err := expr.NewWhere(s.Where, p.Schema)
-	c.where(s, err)
+	c.where(s.Path, err)
 	if err == nil {
 		p.chain.Stages = append(p.chain.Stages, w)
 	}
 	return true // the columns are the same behind it
 }
 
-// where notes what is wrong with the expression of a step, if anything.
-func (c *compiler) where(s *config.Step, err error) {
+// where notes what is wrong with the expression of a step or branch, if anything.
+func (c *compiler) where(path string, err error) { c.expression(path+".where", err) }
+
+// expression notes what is wrong with the expression at path, if anything.
+func (c *compiler) expression(path string, err error) {
 	var at *expr.Error
 	if errors.As(err, &at) {
-		c.problems = append(c.problems, c.file.ProblemAt(s.Path+".where", at.Column, at.Msg, at.Hint))
+		c.problems = append(c.problems, c.file.ProblemAt(path, at.Column, at.Msg, at.Hint))
 	} else if err != nil {
-		c.problem(s.Path+".where", "", "%v", err)
+		c.problem(path, "", "%v", err)
 	}
 }

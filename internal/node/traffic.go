@@ -18,12 +18,17 @@ type Traffic struct {
 // want counts twice.
 func (n *Node) Traffic() Traffic {
 	var t Traffic
-	for _, r := range n.runners {
-		t.Messages += r.messages.Get()
-		t.Windows += r.windows.Get()
-		t.Results += r.to.rows.Get()
-		t.Late += r.to.lateRows.Get()
-		t.DeadLetters += r.to.deadLetters.Get()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for name := range n.tallies {
+		sum := func(what string) uint64 {
+			return n.metrics.Counter("millrace_pipeline_"+what+"_total", "pipeline", name).Get()
+		}
+		t.Messages += sum("messages_in")
+		t.Windows += sum("windows")
+		t.Results += sum("rows_out")
+		t.Late += sum("late")
+		t.DeadLetters += sum("dead_letters")
 	}
 	return t
 }
@@ -48,20 +53,24 @@ func (n *Node) Try() []string {
 			port = " -p " + p
 		}
 	}
-	lines := []string{fmt.Sprintf("millrace %s: broker on %v, %d pipelines from %s", n.opts.Version, n.Addrs(), len(n.runners), n.file.Path)}
+	lines := []string{fmt.Sprintf("millrace %s: broker on %v, %d pipelines from %s", n.opts.Version, n.Addrs(), len(n.file.Pipelines), n.file.Path)}
 	if a := n.HTTPAddr(); a != nil {
 		lines = append(lines, fmt.Sprintf("  http://%s/healthz and /metrics", a))
 	}
 	lines = append(lines, "try, in another terminal:")
-	for _, r := range n.runners {
-		for i := range r.p.Config.To {
-			if t := r.p.Config.To[i].Topic; t != nil {
-				lines = append(lines, fmt.Sprintf("  mosquitto_sub%s -v -t '%s'", port, firstFilter(t.Topic)))
+	now := n.now.Load()
+	now.trees(func(tree *Tree) {
+		for _, list := range tree.Pipeline.Config.Targets() {
+			for i := range list {
+				if t := list[i].Topic; t != nil {
+					lines = append(lines, fmt.Sprintf("  mosquitto_sub%s -v -t '%s'", port, firstFilter(t.Topic)))
+				}
 			}
 		}
-	}
-	if len(n.runners) > 0 {
-		lines = append(lines, fmt.Sprintf("  mosquitto_pub%s -t '%s' -m '%s'", port, sampleTopic(n.runners[0].p), samplePayload(n.runners[0].p)))
+	})
+	if len(now.runners) > 0 {
+		p := now.runners[0].tree.Pipeline
+		lines = append(lines, fmt.Sprintf("  mosquitto_pub%s -t '%s' -m '%s'", port, sampleTopic(p), samplePayload(p)))
 	}
 	return lines
 }

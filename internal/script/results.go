@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"millrace.dev/millrace/internal/config"
+	"millrace.dev/millrace/internal/node"
 	"millrace.dev/millrace/pipeline"
 	"millrace.dev/millrace/sinks"
 )
@@ -16,7 +17,29 @@ import (
 type results struct {
 	w        *world
 	to, late []target
+	branches map[string]*branch // by name, as the file has it
+	p        *node.Pipeline
 }
+
+// A branch is the results of a branch of a pipeline.
+type branch struct {
+	*results
+	to []target
+}
+
+func (b *branch) Main(rows *pipeline.Batch) { b.write("out", b.to, rows) }
+
+// Branch implements pipeline.Brancher.
+func (r *results) Branch(b *pipeline.Branch) pipeline.Results {
+	return r.branches[r.p.BranchConfig(b).Path]
+}
+
+// silence is results that nobody looks at.
+type silence struct{}
+
+func (silence) Main(*pipeline.Batch)       {}
+func (silence) Late(*pipeline.Batch)       {}
+func (silence) Dead([]pipeline.DeadLetter) {}
 
 // A target is a sink of the file, writing into a buffer.
 type target struct {
@@ -25,9 +48,17 @@ type target struct {
 	said  *bytes.Buffer
 }
 
-func newResults(w *world, f *config.File, cfg *config.Pipeline) (*results, error) {
-	r := &results{w: w}
+func newResults(w *world, f *config.File, p *node.Pipeline) (*results, error) {
+	r := &results{w: w, p: p, branches: map[string]*branch{}}
+	cfg := p.Config
 	var err error
+	for _, b := range cfg.Branches() {
+		to, err := r.targets(f, b.To)
+		if err != nil {
+			return nil, err
+		}
+		r.branches[b.Path] = &branch{r, to}
+	}
 	if r.to, err = r.targets(f, cfg.To); err != nil {
 		return nil, err
 	}

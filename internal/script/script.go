@@ -18,6 +18,7 @@ package script
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -82,7 +83,7 @@ func Run(ctx context.Context, f *config.File, rt *functions.Runtime, path string
 // A world is the pipelines of a file under virtual time.
 type world struct {
 	pipes  []*node.Pipeline
-	outs   []*results
+	trees  []*node.Tree
 	got    map[string][]string
 	now    time.Duration
 	offset uint64
@@ -94,22 +95,28 @@ func newWorld(ctx context.Context, f *config.File, rt *functions.Runtime, only s
 	if err != nil {
 		return nil, err
 	}
-	w := &world{got: map[string][]string{}}
-	for _, p := range pipes {
-		if only != "" && p.Config.Name != only {
-			p.Close(ctx)
-			continue
-		}
-		r, err := newResults(w, f, p.Config)
-		if err != nil {
-			return nil, err
-		}
-		w.pipes, w.outs = append(w.pipes, p), append(w.outs, r)
+	w := &world{pipes: pipes, got: map[string][]string{}}
+	wanted := map[string]bool{}
+	for p := f.Pipeline(only); p != nil; p = f.Pipeline(p.From.Pipeline) {
+		wanted[p.Name] = true
 	}
-	if len(w.pipes) == 0 {
+	if only != "" && len(wanted) == 0 {
+		w.close(ctx)
 		return nil, fmt.Errorf("%s has no pipeline %q", f.Path, only)
 	}
-	return w, nil
+	var with []*node.Pipeline
+	for _, p := range pipes {
+		if only == "" || wanted[p.Config.Name] {
+			with = append(with, p)
+		}
+	}
+	w.trees, err = node.Trees(with, func(p *node.Pipeline) (pipeline.Results, error) {
+		if only != "" && p.Config.Name != only {
+			return silence{}, nil // it is there for those that read it
+		}
+		return newResults(w, f, p)
+	})
+	return w, err
 }
 
 func (w *world) close(ctx context.Context) {
@@ -140,8 +147,9 @@ func (w *world) play(events []event) error {
 }
 
 func (w *world) advance() error {
-	for i, p := range w.pipes {
-		if err := p.Advance(micros(w.now), w.outs[i]); err != nil {
+	for _, t := range w.trees {
+		t.Advance(micros(w.now))
+		if err := failed(t); err != nil {
 			return err
 		}
 	}
@@ -160,16 +168,24 @@ func (w *world) settle() error {
 	for len(w.queue) > 0 {
 		rec := w.queue[0]
 		w.queue = w.queue[1:]
-		for i, p := range w.pipes {
-			if !matches(p, string(rec.Topic)) {
+		for _, t := range w.trees {
+			if !matches(t.Pipeline, string(rec.Topic)) {
 				continue
 			}
-			if err := p.Process([]journal.Record{rec}, w.outs[i]); err != nil {
+			t.Process([]journal.Record{rec})
+			if err := failed(t); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// failed returns why a pipeline of the tree stopped, if one did.
+func failed(t *node.Tree) error {
+	var err error
+	t.All(func(t *node.Tree) { err = cmp.Or(err, t.Failed()) })
+	return err
 }
 
 func matches(p *node.Pipeline, topic string) bool {
