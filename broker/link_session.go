@@ -195,6 +195,11 @@ var errNotAsked = errors.New("a packet that we have not asked for")
 func (s *session) PacketReceived(p *packets.ControlPacket, to chan<- *packets.Publish) error {
 	switch c := p.Content.(type) {
 	case *packets.Publish:
+		if c.QoS > linkQoSMax {
+			s.ended(fmt.Errorf("a message with QoS %d, the most we asked for is %d", c.QoS, linkQoSMax))
+			s.conn.Close()
+			return errNotAsked
+		}
 		select {
 		case to <- c:
 		case <-s.lost.Done():
