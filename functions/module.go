@@ -75,7 +75,7 @@ func (m *Module) load(ctx context.Context, wasm []byte) error {
 	if m.engine, m.compiled, err = m.runtime.compile(ctx, rewritten); err != nil {
 		return fmt.Errorf("is not valid WebAssembly: %s", firstLine(err))
 	}
-	if err = m.checkImports(); err == nil {
+	if err = m.checkImports(ctx); err == nil {
 		err = m.checkExports()
 	}
 	if err == nil {
@@ -87,7 +87,7 @@ func (m *Module) load(ctx context.Context, wasm []byte) error {
 	return err
 }
 
-func (m *Module) checkImports() error {
+func (m *Module) checkImports(ctx context.Context) error {
 	i32 := api.ValueTypeI32
 	for _, f := range m.compiled.ImportedFunctions() {
 		module, name, _ := f.Import()
@@ -98,8 +98,15 @@ func (m *Module) checkImports() error {
 		case module == hostModule && name == "log":
 		case module == hostModule:
 			return fmt.Errorf("imports %s.%s, which does not exist\n\thint: there is %s.log", module, name, hostModule)
-		case module == wasi_snapshot_preview1.ModuleName && m.engine.wasi[name] != nil:
-			d := m.engine.wasi[name]
+		case module == wasi_snapshot_preview1.ModuleName:
+			wasi, err := m.runtime.wasi(ctx, m.engine)
+			if err != nil {
+				return err
+			}
+			d := wasi[name]
+			if d == nil {
+				return fmt.Errorf("imports %s.%s, which does not exist", module, name)
+			}
 			takes, gives = d.ParamTypes(), d.ResultTypes()
 		default:
 			return fmt.Errorf("imports %s.%s, which does not exist\n\thint: a function may import %s.log and WASI preview 1, nothing else", module, name, hostModule)

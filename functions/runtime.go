@@ -49,7 +49,7 @@ type Runtime struct {
 // An engine is one of wazero's runtimes with what guests may import.
 type engine struct {
 	wazero.Runtime
-	wasi map[string]api.FunctionDefinition
+	wasi map[string]api.FunctionDefinition // nil until a guest asks for it: it is the larger part of a start
 }
 
 // NewRuntime returns a runtime. A cache folder that cannot be used is logged
@@ -98,11 +98,20 @@ func newEngine(ctx context.Context, cache wazero.CompilationCache) (*engine, err
 	if err != nil {
 		return nil, errors.Join(err, e.Close(ctx))
 	}
-	if _, err := wasi_snapshot_preview1.Instantiate(ctx, e.Runtime); err != nil {
-		return nil, errors.Join(err, e.Close(ctx))
-	}
-	e.wasi = e.Module(wasi_snapshot_preview1.ModuleName).ExportedFunctionDefinitions()
 	return e, nil
+}
+
+// wasi returns the functions of WASI by name.
+func (r *Runtime) wasi(ctx context.Context, e *engine) (map[string]api.FunctionDefinition, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e.wasi == nil {
+		if _, err := wasi_snapshot_preview1.Instantiate(ctx, e.Runtime); err != nil {
+			return nil, err
+		}
+		e.wasi = e.Module(wasi_snapshot_preview1.ModuleName).ExportedFunctionDefinitions()
+	}
+	return e.wasi, nil
 }
 
 // compile compiles with the cache, and without it when that fails: a damaged
