@@ -60,7 +60,7 @@ func TestBinaryNumbersKeepTheirKinds(t *testing.T) {
 			{map[string]any{"f": uint64(math.MaxUint64), "i": int64(math.MinInt64), "t": -17}, `0 f=1.8446744073709552e+19 i=-9223372036854775808 t="-17"`},
 			{map[string]any{"f": float32(21.5), "i": 3.0, "t": 0.1}, `0 f=21.5 i=3 t="0.1"`},
 			{map[string]any{"f": math.Inf(-1), "i": int8(-100), "t": "é"}, `0 f=-Inf i=-100 t="é"`},
-			{map[string]any{"f": math.NaN(), "i": 1 << 40, "t": []byte("raw")}, `0 f=NaN i=1099511627776 t="raw"`},
+			{map[string]any{"f": math.NaN(), "i": int64(1 << 40), "t": []byte("raw")}, `0 f=NaN i=1099511627776 t="raw"`},
 			{map[string]any{"i": uint64(math.MaxUint64)}, `dead: field i: want int, have number 18446744073709551615`},
 			{map[string]any{"i": 1.5}, `dead: field i: want int, have number 1.5`},
 			{map[string]any{"i": 1e300}, `dead: field i: want int, have number 1e+300`},

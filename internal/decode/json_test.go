@@ -24,6 +24,9 @@ func decodeInto(d *Decoder, b *pipeline.Batch, payload string) []pipeline.DeadLe
 // expected reads payload with encoding/json and returns the scalars of its
 // object by dotted name. comparable is false where we mean to differ.
 func expected(payload []byte) (scalars map[string]any, ok, comparable bool) {
+	if p := bytes.TrimLeft(payload, " \n\t\r"); len(p) > 0 && p[0] != '{' && p[0] != '[' {
+		return nil, false, false // a bare value, which need not be JSON
+	}
 	dec := json.NewDecoder(bytes.NewReader(payload))
 	dec.UseNumber()
 	var v any

@@ -104,16 +104,18 @@ func (f lineFormat) stamp(p []byte, i int, n *node) bool {
 	if i == len(p) {
 		return true
 	}
-	var unused slot
-	v := &unused
-	if c := n.names[LineTime]; c != nil && c.slot != nil {
-		v = c.slot
+	num := &f.unused
+	c := n.names[LineTime]
+	if c != nil && c.slot != nil {
+		num = &c.slot.num
 	}
-	if end := f.number(p, i, &v.num); end != len(p) || v.num.exp != 0 {
+	if end := f.number(p, i, num); end != len(p) || num.exp != 0 {
 		f.fail(i, "want a time in digits")
 		return false
 	}
-	v.set(f.scanner, number).raw = p[i:]
+	if num != &f.unused {
+		c.slot.set(f.scanner, number).raw = p[i:]
+	}
 	return true
 }
 
@@ -200,7 +202,7 @@ func (f lineFormat) value(p []byte, i, end int, v *slot) int {
 		t = t[:len(t)-1]
 	}
 	whole := len(t) < end-i
-	if t[:min(1, len(t))] == nil || !parseNumber(t, num) || t[0] == '+' || whole && (num.exp != 0 || !num.whole && len(t) > digitsMax+1) {
+	if !parseNumber(t, num) || t[0] == '+' || whole && (num.exp != 0 || !num.whole && len(t) > digitsMax+1) {
 		return f.fail(i, "want a number, a bool or a text in quotes")
 	}
 	if v != nil {

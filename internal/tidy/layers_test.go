@@ -58,6 +58,9 @@ var doors = map[string][]string{
 	"golang.org/x/term":                      {"cmd/millrace"},
 	"golang.org/x/tools/txtar":               {"internal/script"},
 	"github.com/rogpeppe/go-internal":        {}, // testscript
+	"github.com/fxamacker/cbor/v2":           {}, // writes what internal/decode reads
+	"github.com/vmihailenco/msgpack/v5":      {}, // likewise
+	"google.golang.org/protobuf":             {}, // likewise
 }
 
 // A listed package is what go list says of one.
