@@ -79,7 +79,7 @@ func BenchmarkStages(b *testing.B) {
 	b.Run("window", func(b *testing.B) {
 		l := newLine(b)
 		w, err := rt.NewWindow(ctx, functions.WindowConfig{
-			Stage: "window", Size: 1e6, PanesMax: 64, Key: []string{"device"},
+			Stage: "window", Window: pipeline.Window{Size: 1e6, PanesMax: 64}, Key: []string{"device"},
 			Aggregates: []functions.Aggregate{{Name: "mean", Op: "mean", Column: "temp"}, {Name: "low", Op: "min", Column: "temp"}, {Name: "high", Op: "max", Column: "temp"}, {Name: "n", Op: "count"}},
 		}, l.decoder.Schema(), l.keys)
 		if err != nil {

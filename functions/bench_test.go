@@ -78,11 +78,24 @@ func BenchmarkShipped(b *testing.B) {
 // newWindow is a window of a second over value, with a column for each op.
 func newWindow(t testing.TB, r *Runtime, keys *pipeline.Keys, ops ...string) *Window {
 	t.Helper()
-	c := WindowConfig{Stage: "window", Size: 1e6, PanesMax: 64, Key: []string{"line", "device"}}
+	return newWindowOf(t, r, keys, pipeline.Window{Size: 1e6, PanesMax: 64}, ops...)
+}
+
+// newWindowOf is a window over value, with a column for each op.
+func newWindowOf(t testing.TB, r *Runtime, keys *pipeline.Keys, rule pipeline.Window, ops ...string) *Window {
+	t.Helper()
+	c := WindowConfig{Stage: "window", Window: rule, Key: []string{"line", "device"}}
 	for _, op := range ops {
 		a := Aggregate{Name: op, Op: op, Column: "value"}
-		if op == "quantile" {
+		switch op {
+		case "quantile":
 			a.Arg = 0.95
+		case "rate":
+			a.Arg = 1
+		case "integral":
+			a.Arg = 3600
+		case "top":
+			a.Arg = 3
 		}
 		c.Aggregates = append(c.Aggregates, a)
 	}

@@ -147,8 +147,12 @@ func (s *Stage) attempt(j *job, from, to int) error {
 	}
 	f.seal()
 	if j.kind == kindTick {
-		for _, k := range numbers {
-			s.slots.setTimer(s.inst, k, 0)
+		for k, number := range numbers {
+			timer := int64(0)
+			if j.starts != nil {
+				timer = j.starts[from+k]
+			}
+			s.slots.setTimer(s.inst, number, timer)
 		}
 	}
 	s.counter.calls.Add(1)

@@ -10,16 +10,21 @@ import (
 // may come and go with the payloads.
 func (in *input) find(b *pipeline.Batch) *pipeline.Column {
 	if in.at < len(b.Columns) {
-		if c := &b.Columns[in.at]; c.Name == in.name && readable(c.Kind, in.kind) {
+		if c := &b.Columns[in.at]; c.Name == in.name && in.takes(c.Kind) {
 			return c
 		}
 	}
 	for k := range b.Columns {
-		if c := &b.Columns[k]; c.Name == in.name && readable(c.Kind, in.kind) {
+		if c := &b.Columns[k]; c.Name == in.name && in.takes(c.Kind) {
 			return c
 		}
 	}
 	return nil
+}
+
+// takes tells whether the input is read from columns of a kind.
+func (in *input) takes(column pipeline.Kind) bool {
+	return in.form != formPlain || readable(column, in.kind)
 }
 
 func isText(k pipeline.Kind) bool { return k == pipeline.Text || k == pipeline.Bytes }
@@ -68,7 +73,9 @@ func (s *Stage) fill(b *pipeline.Batch, from, n int) error {
 	}
 	for k := range s.inputs {
 		in, v := &s.inputs[k], &s.frame.in[k]
-		if isText(in.kind) {
+		if in.form != formPlain {
+			s.frame.putBits(v, in.find(b), from, n, in)
+		} else if isText(in.kind) {
 			room = s.frame.putText(v, in.find(b), from, n, room)
 		} else {
 			s.frame.put(v, in.find(b), from, n)

@@ -33,12 +33,13 @@ type instance struct {
 	mem     []byte // its memory, of the size it had at the last room
 	alloc   api.Function
 	frame   api.Function
+	merge   api.Function // nil: the guest has none
 	fuel    api.MutableGlobal
 	globals []api.MutableGlobal
 	rooms   []room
 	log     *guestLog
 
-	stack   [2]uint64
+	stack   [3]uint64
 	granted int64 // steps, until the guest asks again
 	left    int64 // steps, behind those granted
 	spent   bool
@@ -76,6 +77,7 @@ func (m *Module) newInstance(ctx context.Context, l Limits, log *guestLog) (*ins
 	}
 	i.alloc = i.m.ExportedFunction(exportAlloc)
 	i.frame = i.m.ExportedFunction(exportFrame)
+	i.merge = i.m.ExportedFunction(exportMerge)
 	if m.tables[exportInitialize] {
 		if _, err := i.call(i.m.ExportedFunction(exportInitialize), 0, startStepsMax); err != nil {
 			i.close(ctx)
@@ -94,11 +96,16 @@ func (i *instance) close(ctx context.Context) error {
 
 // call calls a function with at most steps steps.
 func (i *instance) call(f api.Function, argument uint64, steps int64) (uint64, error) {
+	i.stack[0] = argument
+	return i.callStack(f, steps)
+}
+
+// callStack is call with the arguments in i.stack.
+func (i *instance) callStack(f api.Function, steps int64) (uint64, error) {
 	i.granted = min(stepsChunk, steps)
 	i.left = steps - i.granted
 	i.spent = false
 	i.fuel.Set(uint64(i.granted))
-	i.stack[0] = argument
 	err := f.CallWithStack(i.ctx, i.stack[:])
 	i.steps += min(steps-i.left, steps) - max(int64(int32(i.fuel.Get())), 0)
 	if err != nil {
@@ -217,4 +224,5 @@ func (i *instance) writeGlobals(values []uint64) {
 // that has grown large.
 func (i *instance) fresh() {
 	i.alloc, i.frame = i.m.ExportedFunction(exportAlloc), i.m.ExportedFunction(exportFrame)
+	i.merge = i.m.ExportedFunction(exportMerge)
 }

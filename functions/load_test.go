@@ -181,26 +181,6 @@ func TestABindingSaysWhatIsWrongAndTheWayOut(t *testing.T) {
 	checkError(t, err, "is variadic")
 }
 
-func TestAWindowSaysWhatIsWrong(t *testing.T) {
-	r := newRuntime(t, Options{})
-	for _, c := range []struct {
-		a    Aggregate
-		want string
-	}{
-		{Aggregate{Name: "m", Op: "mean", Column: "vlaue"}, `did you mean "value"?`},
-		{Aggregate{Name: "m", Op: "mean", Column: "device"}, "column device is text, and an aggregate takes numbers"},
-		{Aggregate{Name: "m", Op: "maen", Column: "value"}, `unknown aggregate "maen"`},
-		{Aggregate{Name: "line", Op: "mean", Column: "value"}, "two result columns are called line"},
-		{Aggregate{Name: "m", Op: "quantile", Column: "value", Arg: 2}, "a quantile is from 0 to 1"},
-	} {
-		w := WindowConfig{Size: 1, PanesMax: 1, Key: []string{"line"}, Aggregates: []Aggregate{c.a}}
-		_, err := r.NewWindow(t.Context(), w, readings, pipeline.NewKeys(2))
-		checkError(t, err, "window: ", c.want)
-	}
-	_, err := r.NewWindow(t.Context(), WindowConfig{}, readings, pipeline.NewKeys(2))
-	checkError(t, err, "window: wants a size")
-}
-
 func TestADamagedCacheDoesNotStopTheStart(t *testing.T) {
 	wasm, _ := builtin.Lookup("zscore")
 	dir := filepath.Join(t.TempDir(), "cache")

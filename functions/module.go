@@ -36,6 +36,7 @@ const (
 	exportState      = "mr1_state"
 	exportInit       = "mr1_init"
 	exportFrame      = "mr1_frame"
+	exportMerge      = "mr1_merge"
 )
 
 // An export that the ABI knows, and its signature.
@@ -50,6 +51,7 @@ func abi() []export {
 	return []export{
 		{exportAlloc, i32, i32, false}, {exportDescribe, nil, i64, false}, {exportState, nil, i32, false},
 		{exportFrame, i32, i32, false}, {exportInit, i32, i32, true}, {exportInitialize, nil, nil, true},
+		{exportMerge, slices.Repeat(i32, 3), i32, true},
 	}
 }
 

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"millrace.dev/millrace/pipeline"
 )
 
 // A snapshot is, with numbers little endian and counts as LEB128:
@@ -15,8 +13,10 @@ import (
 //	bad, skipped, u8 quarantined; u64 offset, next ordinal, u64 offset seen
 //	state slots: bytes of a slot, slots × {key, u8 hop, slot}
 //	state memory: image
-//	a window, instead of slots: u64 size, parameters, bytes of a slot,
-//	  panes × {key, u64 start, u8 hop, u8 has a slot, slot, carried × {u8 has, value}}
+//	a window, instead of slots: shape, bytes of a slot, keys × {key, u64 spoken,
+//	  early at, done; settled, front, u8 has back; revised × {u64 end, times},
+//	  panes × {u64 start, last, rows, u8 fresh}, content of each, then of back}
+//	content: u8 hop, u8 has a slot, slot, carried × {u8 has, value}
 //
 // Keys are written by name, for codes are given out anew after a restart.
 const snapshotFormat = 1
@@ -188,128 +188,5 @@ func (s *Stage) nameSlot(key string, hop uint8) error {
 	}
 	s.byKey[code] = int32(len(s.codes))
 	s.codes, s.hops = append(s.codes, code), append(s.hops, hop)
-	return nil
-}
-
-// Snapshot appends what the window remembers to dst. It does not change it.
-func (w *Window) Snapshot(dst []byte) ([]byte, error) {
-	if w.broken != nil {
-		return dst, w.broken
-	}
-	out := &writer{dst}
-	out.head(&w.Stage)
-	out.bytes(w.shape())
-	out.uint(w.slots.size)
-	open := uint32(0)
-	for id := range w.info {
-		if w.info[id].isOpen {
-			open++
-		}
-	}
-	out.uint(open)
-	for id := range w.info {
-		p := &w.info[id]
-		if !p.isOpen {
-			continue
-		}
-		out.text(w.keys.Name(p.key))
-		out.word(uint64(p.start))
-		out.byte(p.hop)
-		out.yes(p.failed == nil)
-		if p.failed == nil {
-			out.b = append(out.b, w.slots.bytes(w.inst, int32(id))...)
-		}
-		for _, c := range p.carry {
-			out.yes(c.has)
-			out.bytes(c.value)
-		}
-	}
-	return out.b, nil
-}
-
-// shape is what the content of panes follows from.
-func (w *Window) shape() []byte {
-	s := &writer{}
-	s.word(uint64(w.size))
-	for _, p := range w.spec.params {
-		s.text(fmt.Sprint(p))
-	}
-	for _, c := range append(slices.Clone(w.inputs), w.carry...) {
-		s.text(c.name)
-		s.byte(byte(c.kind))
-	}
-	return s.b
-}
-
-// Restore takes a snapshot back, on a new window built alike. After an error
-// the window must not be used.
-func (w *Window) Restore(snapshot []byte) error {
-	r := &reader{b: snapshot}
-	if err := w.restorePanes(r); err != nil {
-		return fmt.Errorf("window: %w", err)
-	}
-	return w.whole(r)
-}
-
-func (w *Window) restorePanes(r *reader) error {
-	if w.broken != nil {
-		return w.broken
-	}
-	if len(w.info) > 0 {
-		return errors.New("the window is not new")
-	}
-	if err := r.head(&w.Stage); err != nil || r.err != nil {
-		return err
-	}
-	if shape := r.bytes(r.uint()); r.err == nil && !slices.Equal(shape, w.shape()) {
-		return errors.New("the snapshot is that of a window with another size, columns or aggregates\n\thint: give the changed pipeline another name, or start without its memory")
-	}
-	if size := r.uint(); r.err == nil && size != w.slots.size {
-		return fmt.Errorf("the snapshot has slots of %d bytes, the module of %d", size, w.slots.size)
-	}
-	var failed error
-	r.each(func() {
-		if failed == nil {
-			failed = w.restorePane(r)
-		}
-	})
-	return failed
-}
-
-func (w *Window) restorePane(r *reader) error {
-	key, start, hop, has := r.name(), int64(r.word()), r.byte(), r.byte() != 0
-	var slot []byte
-	if has {
-		slot = r.bytes(w.slots.size)
-	}
-	carry := make([]carried, len(w.carry))
-	for k := range carry {
-		carry[k] = carried{r.byte() != 0, slices.Clone(r.bytes(r.uint()))}
-	}
-	if r.err != nil {
-		return nil // told by whole
-	}
-	code, ok := w.keys.Code([]byte(key))
-	if !ok {
-		return fmt.Errorf("the snapshot has more keys than may be: the most is %d", w.keys.Max)
-	}
-	row := pipeline.NewBatch(nil, w.keys)
-	row.AppendRow(pipeline.Row{Time: start, Mark: pipeline.NoMark, Key: code, Hop: hop})
-	ids, _ := w.panes.Assign(row, nil, nil)
-	if ids[0] < 0 {
-		return fmt.Errorf("the snapshot has more panes of key %s open than may be: the most is %d", quoted(key), w.most)
-	}
-	p := w.pane(ids[0])
-	if p.isOpen {
-		return fmt.Errorf("the snapshot has a pane of key %s twice", quoted(key))
-	}
-	*p = pane{key: code, start: start, isOpen: true, hop: hop, last: -1, carry: carry}
-	if err := w.slots.grow(w.inst, ids[0]); err != nil {
-		return err
-	}
-	if !has {
-		p.failed = errors.New("its memory was full before the restart")
-	}
-	copy(w.slots.bytes(w.inst, ids[0]), slot)
 	return nil
 }

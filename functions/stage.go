@@ -80,6 +80,8 @@ type input struct {
 	name string
 	kind pipeline.Kind // in the guest
 	at   int           // its place in the schema, tried first
+	form form          // how a value becomes one of that kind
+	word int           // formItem: which eight bytes of it
 }
 
 // A job is rows or ticks for the guest. Numbers are slots; -1 means that
@@ -90,6 +92,7 @@ type job struct {
 	time    []int64
 	mark    []int64
 	numbers []int32
+	starts  []int64 // of windows that speak: what their slots' timers hold
 	into    *results
 	out     *pipeline.Outputs
 }
@@ -221,7 +224,7 @@ func (s *Stage) bindInputs(f *Manifest, bound map[string]string, in pipeline.Sch
 		}
 		at := slices.IndexFunc(in, func(c pipeline.Field) bool { return c.Name == column && readable(c.Kind, i.Kind) })
 		if at >= 0 {
-			s.inputs = append(s.inputs, input{column, i.Kind, at})
+			s.inputs = append(s.inputs, input{name: column, kind: i.Kind, at: at})
 			continue
 		}
 		if at = in.Index(column); at >= 0 {

@@ -91,7 +91,7 @@ func TestAResultCarriesWhatItsRowsSay(t *testing.T) {
 func TestLateRowsAndTooManyPanesAreSetAside(t *testing.T) {
 	keys := pipeline.NewKeys(10)
 	r := newRuntime(t, Options{})
-	c := WindowConfig{Stage: "window", Size: 10, PanesMax: 2, Key: []string{"device"}, Carry: []string{"line"}, Aggregates: []Aggregate{{Name: "n", Op: "count"}}}
+	c := WindowConfig{Stage: "window", Window: pipeline.Window{Size: 10, PanesMax: 2}, Key: []string{"device"}, Carry: []string{"line"}, Aggregates: []Aggregate{{Name: "n", Op: "count"}}}
 	w, err := r.NewWindow(t.Context(), c, readings, keys)
 	if err != nil {
 		t.Fatal(err)

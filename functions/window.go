@@ -1,12 +1,11 @@
 package functions
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
-	"strings"
 
 	"millrace.dev/millrace/functions/builtin"
 	"millrace.dev/millrace/pipeline"
@@ -17,7 +16,9 @@ import (
 const windowMemoryMax = 64 << 20
 
 // An Aggregate is one result column of a window. Op is count, sum, mean, min,
-// max, stddev, first, last, range or quantile; Arg is the quantile, 0 to 1.
+// max, stddev, first, last, range, quantile, variance, rate, integral,
+// time_mean, distinct, top or mode. Arg is the quantile, 0 to 1; of rate and
+// integral the seconds of the unit of time; of top how many values, 1 to 10.
 type Aggregate struct {
 	Name, Op, Column string
 	Arg              float64
@@ -26,34 +27,32 @@ type Aggregate struct {
 // A WindowConfig says what a window does.
 type WindowConfig struct {
 	Stage      string // for dead letters and logs
-	Size       int64  // µs
+	Window     pipeline.Window
 	Aggregates []Aggregate
-	PanesMax   int      // panes a key may have open
 	Key        []string // columns that make up the key
-	Carry      []string // columns whose value a result takes from the pane's last row
+	Carry      []string // columns whose value a result takes from the latest row
 	Limits     Limits
 }
 
-// A Window is the stage that cuts event time into panes and aggregates them:
-// the function window, with a slot for each pane.
+// A Window is the stage that cuts rows into windows and aggregates them: the
+// function window, with a slot for each pane.
 type Window struct {
 	Stage
-	size    int64
-	panes   pipeline.Panes
-	most    int
+	panes   *pipeline.Panes
+	turn    pipeline.Turn
 	info    []pane // by pane ID, which is the slot's number
 	carry   []input
-	ids     []int32
+	answers []answer
 	touched []int32
-	closed  []pipeline.Closed
-	by      []pipeline.Row // the rows that closed them
+	pieces  []int32
+	scratch []int32 // slots in which panes are merged
+	asked   []asked
 	result  *pipeline.Batch
+	text    []byte
 }
 
-// A pane is what the host knows of a pane beside its slot.
+// A pane is what the host keeps for a pane beside its slot.
 type pane struct {
-	key    uint32
-	start  int64
 	isOpen bool
 	failed error // why it has no slot
 	hop    uint8
@@ -67,38 +66,82 @@ type carried struct {
 	value []byte // or eight bytes of a number, or one of a bool
 }
 
+// An answer is where a result column comes from: outputs of the guest.
+type answer struct {
+	op        string
+	first, to int
+	of        pipeline.Kind // what items are of
+}
+
 // The numbers of the aggregates: docs/functions.md, The window function.
 func windowOps() []string {
-	return []string{"count", "sum", "mean", "min", "max", "stddev", "first", "last", "range", "quantile"}
+	return []string{
+		"count", "sum", "mean", "min", "max", "stddev", "first", "last", "range", "quantile",
+		"variance", "rate", "integral", "time_mean", "distinct", "top",
+	}
 }
+
+const (
+	opMode = "mode" // the first of top
+	topMax = 10
+)
 
 // NewWindow makes a window over batches with the schema in and the dictionary keys.
 func (r *Runtime) NewWindow(ctx context.Context, c WindowConfig, in pipeline.Schema, keys *pipeline.Keys) (*Window, error) {
-	if c.Size <= 0 || c.PanesMax <= 0 || len(c.Aggregates) == 0 {
-		return nil, errors.New("window: wants a size and panes above 0, and an aggregate")
+	w, err := r.newWindow(ctx, c, in, keys)
+	if err != nil {
+		return nil, fmt.Errorf("window: %w", err)
+	}
+	return w, nil
+}
+
+func (r *Runtime) newWindow(ctx context.Context, c WindowConfig, in pipeline.Schema, keys *pipeline.Keys) (*Window, error) {
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	wasm, ok := builtin.Lookup("window")
 	if !ok {
-		return nil, errors.New("window: the function is not there")
+		return nil, errors.New("the function is not there")
 	}
 	m, err := r.Load(ctx, "window", wasm)
 	if err != nil {
 		return nil, err
 	}
-	w := &Window{size: c.Size, most: c.PanesMax, panes: pipeline.Panes{Size: c.Size, Max: c.PanesMax}}
+	w := &Window{panes: pipeline.NewPanes(c.Window)}
 	limits := r.limits(c.Limits)
 	if c.Limits.Memory == 0 {
 		limits.Memory = max(limits.Memory, windowMemoryMax)
 	}
 	w.Stage = Stage{name: c.Stage, module: m, ctx: ctx, limits: limits, keys: keys, parts: c.Key}
 	if err := w.layOut(c, in); err != nil {
-		return nil, fmt.Errorf("window: %w", err)
+		return nil, err
 	}
 	if err := w.start(); err != nil {
-		return nil, fmt.Errorf("window: %w", err)
+		return nil, err
 	}
+	w.rows.into = newResults(nil) // rows get no answer
+	w.tick.starts = []int64{}
 	w.result = pipeline.NewBatch(w.schema, keys)
-	return w, nil
+	return w, w.reserve()
+}
+
+// check says what is wrong with a window.
+func (c *WindowConfig) check() error {
+	w := &c.Window
+	overlaps := w.Kind == pipeline.Hopping || w.Kind == pipeline.Counted
+	switch {
+	case w.Size <= 0 || w.PanesMax <= 0 || len(c.Aggregates) == 0:
+		return errors.New("wants a size and panes above 0, and an aggregate")
+	case w.Every < 0 || w.Every > w.Size || w.Every > 0 && !overlaps || w.Every == 0 && w.Kind == pipeline.Hopping:
+		return fmt.Errorf("every %d: want more than 0 and at most the size, %d, of a window that overlaps others", w.Every, w.Size)
+	case overlaps && w.Panes() > int64(w.PanesMax):
+		return fmt.Errorf("is made of %d panes of a key, the most is %d", w.Panes(), w.PanesMax)
+	case w.Early < 0 || w.Early > 0 && w.Kind != pipeline.Tumbling && w.Kind != pipeline.Session:
+		return errors.New("only tumbling windows and sessions speak early")
+	case w.Correct < 0 || w.Correct > 0 && w.Kind != pipeline.Tumbling && w.Kind != pipeline.Hopping:
+		return errors.New("only tumbling and hopping windows are corrected")
+	}
+	return nil
 }
 
 // layOut finds columns and parameters, and makes the schema of the results.
@@ -115,26 +158,21 @@ func (w *Window) layOut(c WindowConfig, in pipeline.Schema) error {
 		if at < 0 {
 			return fmt.Errorf("there is no column %q to carry%s", name, hintFor(name, "columns", columns))
 		}
-		w.carry = append(w.carry, input{name, in[at].Kind, at})
+		w.carry = append(w.carry, input{name: name, kind: in[at].Kind, at: at})
 		w.schema = append(w.schema, in[at])
 	}
 	w.schema = append(w.schema, pipeline.Field{Name: "window_start", Kind: pipeline.Int}, pipeline.Field{Name: "window_end", Kind: pipeline.Int})
+	if c.Window.Early > 0 {
+		w.schema = append(w.schema, pipeline.Field{Name: "early", Kind: pipeline.Bool})
+	}
+	if c.Window.Correct > 0 {
+		w.schema = append(w.schema, pipeline.Field{Name: "revision", Kind: pipeline.Int})
+	}
 	w.spec.params = []float64{float64(len(c.Aggregates))}
 	for _, a := range c.Aggregates {
-		op := slices.Index(windowOps(), a.Op)
-		if op < 0 {
-			return fmt.Errorf("%s: unknown aggregate %q%s", a.Name, a.Op, hintFor(a.Op, "aggregates", windowOps()))
+		if err := w.aggregate(a, in, columns); err != nil {
+			return fmt.Errorf("%s: %w", a.Name, err)
 		}
-		at, err := 0, error(nil)
-		if a.Op != "count" {
-			if at, err = w.aggregated(a.Column, in, columns); err != nil {
-				return fmt.Errorf("%s: %w", a.Name, err)
-			}
-		}
-		w.spec.params = append(w.spec.params, float64(op), float64(at), a.Arg)
-		field := pipeline.Field{Name: a.Name, Kind: pipeline.Float}
-		w.outs = append(w.outs, field)
-		w.schema = append(w.schema, field)
 	}
 	for i, f := range w.schema {
 		if w.schema.Index(f.Name) != i {
@@ -144,185 +182,73 @@ func (w *Window) layOut(c WindowConfig, in pipeline.Schema) error {
 	return nil
 }
 
-// aggregated returns the place of a column among the inputs.
-func (w *Window) aggregated(name string, in pipeline.Schema, columns []string) (int, error) {
-	if at := slices.IndexFunc(w.inputs, func(i input) bool { return i.name == name }); at >= 0 {
-		return at, nil
+// aggregate adds an aggregate to parameters, outputs and schema.
+func (w *Window) aggregate(a Aggregate, in pipeline.Schema, columns []string) error {
+	name, outs := a.Op, 1
+	if a.Op == opMode {
+		name, a.Arg = "top", 1
 	}
-	at := slices.IndexFunc(in, func(f pipeline.Field) bool { return f.Name == name && readable(f.Kind, pipeline.Float) })
-	if at < 0 && in.Index(name) >= 0 {
-		return 0, fmt.Errorf("column %s is %s, and an aggregate takes numbers", name, in[in.Index(name)].Kind)
+	op := slices.Index(windowOps(), name)
+	if op < 0 {
+		return fmt.Errorf("unknown aggregate %q%s", a.Op, hintFor(a.Op, "aggregates", windowOps()))
 	}
-	if at < 0 {
-		return 0, fmt.Errorf("there is no column %q%s", name, hintFor(name, "columns", columns))
-	}
-	w.inputs = append(w.inputs, input{name, pipeline.Float, at})
-	return len(w.inputs) - 1, nil
-}
-
-// Process adds each row to its pane, and puts out a row for each pane that
-// the rows closed.
-func (w *Window) Process(in *pipeline.Batch, out *pipeline.Outputs) error {
-	if w.broken != nil {
-		return w.broken
-	}
-	if in.Rows() == 0 {
-		return nil
-	}
-	w.ids, w.closed = w.panes.Assign(in, w.ids[:0], w.closed[:0])
-	w.by = w.by[:0]
-	for _, c := range w.closed {
-		w.by = append(w.by, in.Row(int(c.By)))
-	}
-	w.number.seen = in.Offset[in.Rows()-1]
-	w.assign(in, out)
-	j := &w.rows
-	j.batch, j.time, j.mark, j.numbers, j.out = in, in.Time, in.Mark, w.ids, out
-	err := w.work(j, in.Rows())
-	j.batch, j.out = nil, nil
-	if err != nil {
-		return err
-	}
-	w.remember(in)
-	return w.speak(out)
-}
-
-// assign makes slots for new panes, and takes rows without a pane out of in.
-func (w *Window) assign(in *pipeline.Batch, out *pipeline.Outputs) {
-	w.take, w.touched = w.take[:0], w.touched[:0]
-	for i, id := range w.ids {
-		switch id {
-		case pipeline.PaneLate:
-			out.LateRow(in, i)
-			continue
-		case pipeline.PaneOverflow:
-			out.DeadRow(in, i, w.name, "window: key %s has %d panes open, the most is %d", quoted(w.keys.Name(in.Key[i])), w.most, w.most)
-			continue
+	as, kind := formPlain, pipeline.Float
+	switch name {
+	case "distinct":
+		as = formHash
+	case "top":
+		if a.Arg != math.Trunc(a.Arg) || a.Arg < 1 || a.Arg > topMax {
+			return fmt.Errorf("top of %v values: want 1 to %d", a.Arg, topMax)
 		}
-		p := w.pane(id)
-		if !p.isOpen {
-			p.isOpen, p.key, p.start, p.hop = true, in.Key[i], pipeline.FloorTo(in.Time[i], w.size), 0
-			p.failed = w.slots.grow(w.inst, id)
-		}
-		if p.failed != nil {
-			out.DeadRow(in, i, w.name, "window: %v", p.failed)
-			continue
-		}
-		if p.last < 0 {
-			w.touched = append(w.touched, id)
-		}
-		p.last = int32(len(w.take))
-		p.hop = max(p.hop, in.Hop[i])
-		w.take = append(w.take, int32(i))
+		as, kind, outs = formItem, pipeline.Int, itemWords*int(a.Arg)
 	}
-	if len(w.take) < len(w.ids) {
-		for to, from := range w.take {
-			w.ids[to] = w.ids[from]
-		}
-		w.ids = w.ids[:len(w.take)]
-		in.Take(w.take)
-	}
-}
-
-func (w *Window) pane(id int32) *pane {
-	for int(id) >= len(w.info) {
-		w.info = append(w.info, pane{last: -1, carry: make([]carried, len(w.carry))})
-	}
-	return &w.info[id]
-}
-
-func quoted(key string) string { return fmt.Sprintf("%q", strings.ReplaceAll(key, "\x00", " ")) }
-
-// remember copies what results carry from the last row of each pane.
-func (w *Window) remember(in *pipeline.Batch) {
-	for _, id := range w.touched {
-		p := &w.info[id]
-		row := int(p.last)
-		p.last = -1
-		for k := range w.carry {
-			c := w.carry[k].find(in)
-			p.carry[k].has = c != nil && c.Kind == w.carry[k].kind && c.Has(row)
-			if p.carry[k].has {
-				p.carry[k].value = appendValue(p.carry[k].value[:0], c, row)
-			}
+	at := 0
+	if a.Op != "count" {
+		var err error
+		if at, err = w.aggregated(a.Column, as, in, columns); err != nil {
+			return err
 		}
 	}
-}
-
-// Advance puts out a row for each pane whose time is over.
-func (w *Window) Advance(marks *pipeline.Marks, out *pipeline.Outputs) error {
-	if w.broken != nil {
-		return w.broken
+	w.spec.params = append(w.spec.params, float64(op), float64(at), a.Arg)
+	result := answer{op: a.Op, first: len(w.outs), to: len(w.outs) + outs}
+	for range outs {
+		w.outs = append(w.outs, pipeline.Field{Name: a.Name, Kind: kind})
 	}
-	w.closed = w.panes.Advance(marks, w.closed[:0])
-	slices.SortFunc(w.closed, func(a, b pipeline.Closed) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), strings.Compare(w.keys.Name(a.Key), w.keys.Name(b.Key)))
-	})
-	w.by = w.by[:0]
-	for _, c := range w.closed {
-		w.by = append(w.by, pipeline.Row{Arrived: marks.Now(), Mark: marks.Of(c.Key), Offset: w.number.seen})
+	switch a.Op {
+	case opMode:
+		result.of = in[in.Index(a.Column)].Kind
+		kind = result.of
+	case "top":
+		result.of = in[in.Index(a.Column)].Kind
+		kind = pipeline.Text
 	}
-	return w.speak(out)
-}
-
-// speak puts out the closed panes and frees them.
-func (w *Window) speak(out *pipeline.Outputs) error {
-	j := &w.tick
-	j.time, j.mark, j.numbers, j.out = j.time[:0], j.mark[:0], j.numbers[:0], out
-	kept := 0
-	for k, c := range w.closed {
-		p := &w.info[c.ID]
-		p.isOpen = false
-		if p.failed != nil {
-			w.panes.Free(c.ID)
-			continue
-		}
-		w.closed[kept], w.by[kept] = c, w.by[k]
-		kept++
-		j.time, j.mark, j.numbers = append(j.time, c.Start+w.size), append(j.mark, w.by[k].Mark), append(j.numbers, c.ID)
-	}
-	w.closed, w.by = w.closed[:kept], w.by[:kept]
-	w.report()
-	if kept == 0 {
-		return nil
-	}
-	err := w.work(j, kept)
-	j.out = nil
-	if err != nil {
-		return err
-	}
-	j.into.finish()
-	w.result.Reset()
-	for k, c := range w.closed {
-		if j.into.emit[k] == emitOn {
-			w.appendResult(c, w.by[k], k)
-		}
-		clear(w.slots.bytes(w.inst, c.ID))
-		w.panes.Free(c.ID)
-	}
-	if w.result.Rows() > 0 {
-		out.Main = w.result
-	}
+	w.answers = append(w.answers, result)
+	w.schema = append(w.schema, pipeline.Field{Name: a.Name, Kind: kind})
 	return nil
 }
 
-// appendResult appends the row of answer k.
-func (w *Window) appendResult(c pipeline.Closed, by pipeline.Row, k int) {
-	p, b := &w.info[c.ID], w.result
-	end := c.Start + w.size
-	b.AppendRow(pipeline.Row{Time: end, Arrived: by.Arrived, Mark: by.Mark, Key: c.Key, Offset: by.Offset, Ordinal: w.number.of(by.Offset), Hop: p.hop})
-	columns, name := b.Columns, w.keys.Name(c.Key)
-	for i := range w.parts {
-		columns[i].AppendText([]byte(keyPart(name, i)))
+// aggregated returns the place of a column among the inputs.
+func (w *Window) aggregated(name string, as form, in pipeline.Schema, columns []string) (int, error) {
+	if at := slices.IndexFunc(w.inputs, func(i input) bool { return i.name == name && i.form == as }); at >= 0 {
+		return at, nil
 	}
-	columns = columns[len(w.parts):]
-	for i := range w.carry {
-		p.carry[i].appendTo(&columns[i])
+	read := input{name: name, kind: pipeline.Float, form: as}
+	if as != formPlain {
+		read.kind = pipeline.Int
 	}
-	columns = columns[len(w.carry):]
-	columns[0].AppendInt(c.Start)
-	columns[1].AppendInt(end)
-	for i := range w.outs {
-		columns[2+i].AppendFrom(&w.tick.into.cols[i], k)
+	read.at = slices.IndexFunc(in, func(f pipeline.Field) bool { return f.Name == name && read.takes(f.Kind) })
+	if read.at < 0 && in.Index(name) >= 0 {
+		return 0, fmt.Errorf("column %s is %s, and this aggregate takes numbers\n\thint: count, distinct, mode and top take any kind", name, in[in.Index(name)].Kind)
 	}
+	if read.at < 0 {
+		return 0, fmt.Errorf("there is no column %q%s", name, hintFor(name, "columns", columns))
+	}
+	at := len(w.inputs)
+	w.inputs = append(w.inputs, read)
+	if as == formItem {
+		for read.word = 1; read.word < itemWords; read.word++ {
+			w.inputs = append(w.inputs, read)
+		}
+	}
+	return at, nil
 }

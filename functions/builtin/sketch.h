@@ -20,7 +20,7 @@
 #pragma once
 #include "millrace_math.h"
 
-enum { BUCKETS_MAX = 256 };
+enum { BUCKETS_MAX = 256, LEVEL_MAX = 14 };
 
 /* All zeros is an empty sketch. Buckets are in ascending order of value. */
 struct sketch {
@@ -64,23 +64,26 @@ static inline int sketch_joined(int key) {
 
 static inline uint32_t sketch_sum(uint32_t a, uint32_t b) { return a + b < a ? UINT32_MAX : a + b; }
 
+/* Join neighbours in pairs. */
+static void sketch_coarsen(struct sketch *s) {
+	uint32_t to = 0;
+	for (uint32_t from = 0; from < s->used; from++) {
+		int key = sketch_joined(s->key[from]);
+		uint32_t count = s->count[from];
+		if (to > 0 && s->key[to - 1] == key) {
+			s->count[to - 1] = sketch_sum(s->count[to - 1], count);
+			continue;
+		}
+		s->key[to] = (int16_t)key;
+		s->count[to++] = count;
+	}
+	s->used = (uint16_t)to;
+	s->level++;
+}
+
 /* Join neighbours until a bucket is free. At level 14 there are 7 at most. */
 static void sketch_collapse(struct sketch *s) {
-	while (s->used == BUCKETS_MAX && s->level < 14) {
-		uint32_t to = 0;
-		for (uint32_t from = 0; from < s->used; from++) {
-			int key = sketch_joined(s->key[from]);
-			uint32_t count = s->count[from];
-			if (to > 0 && s->key[to - 1] == key) {
-				s->count[to - 1] = sketch_sum(s->count[to - 1], count);
-				continue;
-			}
-			s->key[to] = (int16_t)key;
-			s->count[to++] = count;
-		}
-		s->used = (uint16_t)to;
-		s->level++;
-	}
+	while (s->used == BUCKETS_MAX && s->level < LEVEL_MAX) sketch_coarsen(s);
 }
 
 /* The place of the first bucket that is not below key. No branch depends on
@@ -116,6 +119,24 @@ static void sketch_add(struct sketch *s, double x) {
 		if (at == s->used || s->key[at] != key) sketch_insert(s, at, key);
 	}
 	s->count[at] = sketch_sum(s->count[at], 1);
+}
+
+/* Add what another sketch holds. The coarser of the two says how coarse it gets. */
+static void sketch_merge(struct sketch *s, const struct sketch *from) {
+	while (s->level < from->level && s->level < LEVEL_MAX) sketch_coarsen(s);
+	for (uint32_t k = 0; k < from->used; k++) {
+		int key = from->key[k];
+		for (uint32_t level = from->level; level < s->level; level++) key = sketch_joined(key);
+		uint32_t at = sketch_find(s, key);
+		if (s->used == BUCKETS_MAX && s->key[at < s->used ? at : 0] != key) {
+			uint32_t before = s->level;
+			sketch_collapse(s);
+			for (uint32_t level = before; level < s->level; level++) key = sketch_joined(key);
+			at = sketch_find(s, key);
+		}
+		if (at == s->used || s->key[at] != key) sketch_insert(s, at, key);
+		s->count[at] = sketch_sum(s->count[at], from->count[k]);
+	}
 }
 
 /* The smallest value that at least the share q of all values does not exceed

@@ -20,7 +20,7 @@ func useWindow(p *plan, s *config.Step) {
 
 func (c *compiler) buildWindow(p *Pipeline, plan *plan, i int) bool {
 	s := &p.Config.Steps[i]
-	cfg := functions.WindowConfig{Stage: "window", Size: s.Window.Tumbling.Microseconds(), PanesMax: s.Window.PanesMax, Key: p.Config.Key}
+	cfg := functions.WindowConfig{Stage: "window", Window: pipeline.Window{Size: s.Window.Tumbling.Microseconds(), PanesMax: s.Window.PanesMax}, Key: p.Config.Key}
 	for _, l := range plan.levels() {
 		if !slices.Contains(cfg.Key, l.Name) && p.Schema.Index(l.Name) >= 0 {
 			cfg.Carry = append(cfg.Carry, l.Name)
