@@ -7,7 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// A Template makes a topic from a row: alerts/{line}/{device}.
+// whole is the name in a template that stands for all levels of the message's
+// own topic.
+const whole = "topic"
+
+// A Template makes a topic from a row: alerts/{line}/{device}, or
+// site7/{topic}.
 type Template struct {
 	written string
 	parts   []part
@@ -65,6 +70,9 @@ func (t *Template) Names() []string {
 func (t *Template) Filter() string {
 	levels := strings.Split(t.written, "/")
 	for i, l := range levels {
+		if strings.Contains(l, "{"+whole+"}") {
+			return strings.Join(append(levels[:i], "#"), "/")
+		}
 		if strings.Contains(l, "{") {
 			levels[i] = "+"
 		}
@@ -74,7 +82,7 @@ func (t *Template) Filter() string {
 
 // Append appends the topic of a row to dst; value returns a column's text. A
 // value that is missing or empty, or that would change the levels of the
-// topic, is an error.
+// topic, is an error; {topic} alone brings levels of its own.
 func (t *Template) Append(dst []byte, value func(name string) ([]byte, bool)) ([]byte, error) {
 	from := len(dst)
 	for _, p := range t.parts {
@@ -86,13 +94,16 @@ func (t *Template) Append(dst []byte, value func(name string) ([]byte, bool)) ([
 		if !ok || len(v) == 0 {
 			return dst[:from], fmt.Errorf("topic %s: %s has no value", t.written, p.name)
 		}
-		if bytes.ContainsAny(v, "/+#\x00") || !utf8.Valid(v) {
+		if bytes.ContainsAny(v, "+#\x00") || !utf8.Valid(v) || p.name != whole && bytes.IndexByte(v, '/') >= 0 {
 			return dst[:from], fmt.Errorf("topic %s: %s is %q; a level of a topic has no /, +, # or NUL", t.written, p.name, v)
 		}
 		dst = append(dst, v...)
 	}
 	if n := len(dst) - from; n > BytesMax {
 		return dst[:from], fmt.Errorf("topic %s: the topic is %d bytes long; the most is %d", t.written, n, BytesMax)
+	}
+	if n := bytes.Count(dst[from:], []byte("/")) + 1; n > LevelsMax {
+		return dst[:from], fmt.Errorf("topic %s: the topic has %d levels; the most is %d", t.written, n, LevelsMax)
 	}
 	return dst, nil
 }
