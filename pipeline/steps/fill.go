@@ -58,7 +58,6 @@ type gap struct {
 	values []reading // of Fields
 	row    []byte    // on the shelf
 	made   int64
-	number uint32 // of rows made at the offset of row
 }
 
 // A madeRow is row number n behind the last of a key.
@@ -92,8 +91,9 @@ func NewFill(c FillConfig, s pipeline.Schema, keys *pipeline.Keys) (*Fill, error
 	return f, nil
 }
 
-// Ordinals of rows that a stage makes have the highest bit set, then 8 bits
-// that differ from stage to stage.
+// Ordinals of rows that are made have the highest bit set, then 8 bits that
+// differ from stage to stage, then the number of the stretch of Every that the
+// row is in: a key gets no two in one.
 const ordinalBits = 23
 
 func ordinals(stage string) uint32 {
@@ -169,17 +169,13 @@ func (f *Fill) value(from, to reading, part float64) reading {
 // make adds row number n behind the last of a key.
 func (f *Fill) make(g *gap, n int64, at moment) {
 	m := at.meta(g.row, n*f.Every)
-	m.Ordinal = f.base | g.number&(1<<ordinalBits-1)
-	g.number++
+	m.Ordinal = f.base | uint32(pipeline.FloorTo(m.Time, f.Every)/f.Every)&(1<<ordinalBits-1)
 	g.made = n
 	f.shelf.bring(g.row, m, f.with)
 }
 
 // follow makes row i the last of its key.
 func (f *Fill) follow(g *gap, in *pipeline.Batch, i int) {
-	if len(g.row) == 0 || offset(g.row) != in.Offset[i] {
-		g.number = 0
-	}
 	g.at, g.made = in.Time[i], 0
 	g.row = f.shelf.keep(g.row, in, i)
 	g.values = g.values[:0]
@@ -244,7 +240,6 @@ func (f *Fill) Snapshot(dst []byte) ([]byte, error) {
 		}
 		w.bytes(g.row)
 		w.int(g.made)
-		w.int(int64(g.number))
 	})
 	return w.b, nil
 }
@@ -259,7 +254,7 @@ func (f *Fill) Restore(snapshot []byte) error {
 		for range f.columns {
 			g.values = append(g.values, reading{r.bool(), r.float()})
 		}
-		g.row, g.made, g.number = f.shelf.row(r), r.int(), uint32(r.int())
+		g.row, g.made = f.shelf.row(r), r.int()
 	})
 	return r.end()
 }

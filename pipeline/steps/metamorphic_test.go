@@ -241,12 +241,12 @@ func TestBatchingAndRestartsDoNotShow(t *testing.T) {
 			"in large batches":       play(t, make, all, func() int { return 256 }, never, r),
 			"in batches":             play(t, make, all, func() int { return 1 + r.IntN(20) }, never, r),
 			"with restarts":          play(t, make, all, func() int { return 1 + r.IntN(50) }, func() bool { return r.IntN(8) == 0 }, r),
-			"restarted all along":    play(t, make, all[:300], func() int { return 1 }, func() bool { return true }, r),
-			"a part with no restart": play(t, make, all[:300], func() int { return 30 }, never, r),
+			"restarted all along":    play(t, make, all[:150], func() int { return 1 }, func() bool { return true }, r),
+			"a part with no restart": play(t, make, all[:150], func() int { return 30 }, never, r),
 		} {
 			want := want
 			if strings.HasSuffix(how, "along") || strings.HasPrefix(how, "a part") {
-				want = play(t, make, all[:300], func() int { return 1 }, never, r)
+				want = play(t, make, all[:150], func() int { return 1 }, never, r)
 			}
 			if got != want {
 				t.Errorf("%s %s: other results:\n%s", name, how, firstDifference(got, want))

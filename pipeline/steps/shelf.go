@@ -166,9 +166,6 @@ func (m moment) meta(row []byte, d int64) pipeline.Row {
 	return x
 }
 
-// offset returns where a kept row came from.
-func offset(row []byte) uint64 { return binary.LittleEndian.Uint64(row[8:]) }
-
 // A given value is what a column gets instead of what was kept.
 type given struct {
 	column string
