@@ -188,7 +188,7 @@ func (f *Flight) Settle() (done int, err error) {
 	case f.settled == len(f.answers) && !f.cut:
 		return f.settled, nil
 	case f.ctx.Err() != nil:
-		return f.settled, f.ctx.Err()
+		return f.settled, context.Cause(f.ctx)
 	case f.isStuck():
 		return f.settled, fmt.Errorf("broker %s: it takes no more for now: %s", name, reason(byte(f.answers[f.settled])))
 	}
