@@ -31,6 +31,7 @@ usage:
   millrace check [FILE ...]      tell everything that is wrong with a file
   millrace test [PATH ...]       run the script tests beside configurations
   millrace user add|list|remove  who may connect to the broker
+  millrace schema                the JSON Schema of a configuration, for editors
   millrace version
 
   millrace COMMAND -h            more about a command
@@ -63,6 +64,7 @@ func commands() []command {
 		{"check", checkHelp, checkCommand},
 		{"test", testHelp, testCommand},
 		{"user", userHelp, userCommand},
+		{"schema", schemaHelp, schemaCommand},
 		{"version", versionHelp, versionCommand},
 	}
 }

@@ -58,6 +58,7 @@ var doors = map[string][]string{
 	"golang.org/x/term":                      {"cmd/millrace"},
 	"golang.org/x/tools/txtar":               {"internal/script"},
 	"github.com/rogpeppe/go-internal":        {}, // testscript
+	"github.com/santhosh-tekuri/jsonschema":  {}, // holds the schema to the examples
 	"github.com/fxamacker/cbor/v2":           {}, // writes what internal/decode reads
 	"github.com/vmihailenco/msgpack/v5":      {}, // likewise
 	"google.golang.org/protobuf":             {}, // likewise
