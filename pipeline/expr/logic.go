@@ -1,6 +1,10 @@
 package expr
 
-import "millrace.dev/millrace/pipeline"
+import (
+	"encoding/binary"
+
+	"millrace.dev/millrace/pipeline"
+)
 
 // A logic is x and y, or x or y, of three values: a row without one is
 // unknown, and what is unknown matters only where the other side does not
@@ -19,21 +23,37 @@ func (k *logic) eval(b *pipeline.Batch) *pipeline.Column {
 	x, y, out := k.x.eval(b), k.y.eval(b), &k.out
 	out.Kind, out.Valid = pipeline.Bool, out.Valid[:0]
 	out.Bools = resize(out.Bools, b.Rows())
-	bits := out.Bools
-	l, r := x.Bools[:len(bits)], y.Bools[:len(bits)]
-	if k.or { // unknown is stored as 0, which is right in both loops
-		for i := range bits {
-			bits[i] = l[i] | r[i]
-		}
+	if k.or { // unknown is stored as 0, which is right in both
+		either(out.Bools, x.Bools, y.Bools)
 	} else {
-		for i := range bits {
-			bits[i] = l[i] & r[i]
-		}
+		each(out.Bools, x.Bools, y.Bools)
 	}
 	if len(x.Valid)+len(y.Valid) > 0 {
 		k.valid(x, y)
 	}
 	return out
+}
+
+// either is x or y, eight rows at a time.
+func either(out, x, y []byte) {
+	for len(out) >= 8 {
+		binary.LittleEndian.PutUint64(out, binary.LittleEndian.Uint64(x)|binary.LittleEndian.Uint64(y))
+		out, x, y = out[8:], x[8:], y[8:]
+	}
+	for i := range out {
+		out[i] = x[i] | y[i]
+	}
+}
+
+// each is x and y, eight rows at a time.
+func each(out, x, y []byte) {
+	for len(out) >= 8 {
+		binary.LittleEndian.PutUint64(out, binary.LittleEndian.Uint64(x)&binary.LittleEndian.Uint64(y))
+		out, x, y = out[8:], x[8:], y[8:]
+	}
+	for i := range out {
+		out[i] = x[i] & y[i]
+	}
 }
 
 // valid finds the rows whose outcome is known: both sides are, or one decides.

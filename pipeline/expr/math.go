@@ -46,12 +46,44 @@ func (k *floatMath) kind() pipeline.Kind { return pipeline.Float }
 func (k *floatMath) operands() []node { return []node{k.x, k.y} }
 
 func (k *floatMath) eval(b *pipeline.Batch) *pipeline.Column {
-	x, y, out := k.x.eval(b), k.y.eval(b), &k.out
-	out.Kind, out.Valid = pipeline.Float, both(out.Valid, x, y)
-	out.Floats = resize(out.Floats, b.Rows())
+	x, out := k.x.eval(b), &k.out
+	out.Kind, out.Floats = pipeline.Float, resize(out.Floats, b.Rows())
+	if c, ok := known(k.y); ok && k.computeWith(out.Floats, x.Floats[:len(out.Floats)], c.float) {
+		out.Valid = append(out.Valid[:0], x.Valid...)
+		zero(out)
+		return out
+	}
+	y := k.y.eval(b)
+	out.Valid = both(out.Valid, x, y)
 	k.compute(out.Floats, x.Floats[:len(out.Floats)], y.Floats[:len(out.Floats)])
 	zero(out)
 	return out
+}
+
+// computeWith computes with a constant on the right; false: there is no loop
+// for that.
+func (k *floatMath) computeWith(out, x []float64, c float64) bool {
+	switch k.op {
+	case "+":
+		for i, v := range x {
+			out[i] = v + c
+		}
+	case "-":
+		for i, v := range x {
+			out[i] = v - c
+		}
+	case "*":
+		for i, v := range x {
+			out[i] = v * c
+		}
+	case "/":
+		for i, v := range x {
+			out[i] = v / c
+		}
+	default:
+		return false
+	}
+	return true
 }
 
 func (k *floatMath) compute(out, x, y []float64) {

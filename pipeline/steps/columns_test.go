@@ -153,8 +153,8 @@ func TestEveryUnitHasAWayBack(t *testing.T) {
 				continue
 			}
 			values := []float64{12.5}
-			units[i].lineTo(&units[k]).apply(values)
-			units[k].lineTo(&units[i]).apply(values)
+			units[i].lineTo(units[k]).apply(values)
+			units[k].lineTo(units[i]).apply(values)
 			if math.Abs(values[0]-12.5) > 1e-12 {
 				t.Errorf("%s to %s and back: got %v, want 12.5", units[i].names, units[k].names, values[0])
 			}

@@ -43,10 +43,10 @@ func (x *Conversion) line() (line, error) {
 	if !ok {
 		return line{}, fail(x.Column, "such as F to C, W to kW or psi to bar", "%q does not say from what to what", x.Units)
 	}
-	var sides [2]*unit
+	var sides [2]unit
 	for i, name := range []string{strings.TrimSpace(from), strings.TrimSpace(to)} {
 		u, hint := unitOf(name)
-		if u == nil {
+		if hint != "" {
 			return line{}, fail(x.Column, hint, "unknown unit %q", name)
 		}
 		sides[i] = u

@@ -39,14 +39,13 @@ var units = [...]unit{
 	{"KiB", "data", "1024", ""}, {"MiB", "data", "1048576", ""}, {"GiB", "data", "1073741824", ""},
 }
 
-// unitOf returns the unit called name, as it is written or, if that tells
-// one, in other letters; hint says what is there otherwise.
-func unitOf(name string) (u *unit, hint string) {
+// unitOf returns the unit called name; hint says what is there otherwise.
+func unitOf(name string) (u unit, hint string) {
 	var near []string
-	for i := range units {
-		for n := range strings.FieldsSeq(units[i].names) {
+	for _, u := range units {
+		for n := range strings.FieldsSeq(u.names) {
 			if n == name {
-				return &units[i], ""
+				return u, ""
 			}
 			if strings.EqualFold(n, name) {
 				near = append(near, n)
@@ -54,9 +53,9 @@ func unitOf(name string) (u *unit, hint string) {
 		}
 	}
 	if len(near) > 0 {
-		return nil, "did you mean " + strings.Join(near, " or ") + "? Large and small letters differ"
+		return u, "did you mean " + strings.Join(near, " or ") + "? Large and small letters differ"
 	}
-	return nil, "there are " + unitsFor("")
+	return u, "there are " + unitsFor("")
 }
 
 // unitsFor lists the units of a quantity, or of all.
@@ -76,7 +75,7 @@ func unitsFor(quantity string) string {
 type line struct{ mul, add, div float64 }
 
 // lineTo returns the way from values in u to values in v, of one quantity.
-func (u *unit) lineTo(v *unit) line {
+func (u unit) lineTo(v unit) line {
 	factor := new(big.Rat).Quo(rational(u.factor), rational(v.factor))
 	offset := new(big.Rat).Sub(rational(u.offset), rational(v.offset))
 	offset.Quo(offset, rational(v.factor))
