@@ -53,7 +53,7 @@ func (r *Remote) Write(ctx context.Context, b *pipeline.Batch) error {
 	if err != nil {
 		return err
 	}
-	t.json.fit(b)
+	t.rows.fit(b)
 	t.batch, t.to = b, f
 	defer func() { t.batch, t.to = nil, nil }()
 	r.sent = r.sent[:0]

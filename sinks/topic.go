@@ -18,10 +18,16 @@ type TopicConfig struct {
 	QoS    byte     // 0, 1 or 2
 	Retain bool     // the broker keeps the last message of each topic
 	Fields []string // of the payload; all unless said
+
+	Format      string   // json, or empty; line, cbor or value (see Payload)
+	Measurement string   // format line
+	Tags        []string // format line
+	Properties  TopicProperties
 }
 
-// Topic publishes each row as a JSON object (see docs/pipelines.md). A row
-// whose topic cannot be made, or that the publisher refuses, is refused.
+// Topic publishes each row, as a JSON object unless said (see
+// docs/pipelines.md). A row whose topic or payload cannot be made, or that the
+// publisher refuses, is refused. Properties go to subscribers that speak MQTT 5.
 type Topic struct {
 	c       TopicConfig
 	topic   *topics.Template
@@ -29,7 +35,8 @@ type Topic struct {
 	written atomic.Uint64
 
 	mu      sync.Mutex
-	json    jsonRows
+	rows    *payloadRows
+	props   *properties // nil for none
 	name    []byte
 	payload []byte
 	scratch []byte // a number as text, for the topic
@@ -44,7 +51,14 @@ func NewTopic(c TopicConfig, p Publisher) (*Topic, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Topic{c: c, topic: template, to: p, json: newJSON(c.Fields)}
+	rows, err := newPayload(Payload{Format: c.Format, Fields: c.Fields, Measurement: c.Measurement, Tags: c.Tags})
+	if err != nil {
+		return nil, err
+	}
+	t := &Topic{c: c, topic: template, to: p, rows: rows}
+	if t.props, err = newProperties(c.Properties); err != nil {
+		return nil, err
+	}
 	t.value = t.level
 	return t, nil
 }
@@ -53,7 +67,7 @@ func NewTopic(c TopicConfig, p Publisher) (*Topic, error) {
 func (t *Topic) Write(ctx context.Context, b *pipeline.Batch) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.json.fit(b)
+	t.rows.fit(b)
 	t.batch = b
 	defer func() { t.batch = nil }()
 	var no []Refusal
@@ -82,12 +96,22 @@ func (t *Topic) publish(b *pipeline.Batch, i int) error {
 	if t.name, err = t.topic.Append(t.name[:0], t.value); err != nil {
 		return err
 	}
-	t.payload = t.json.append(t.payload[:0], b, i)
+	if t.payload, err = t.rows.append(t.payload[:0], b, i); err != nil {
+		return err
+	}
 	hop := b.Hop[i]
 	if hop < math.MaxUint8 {
 		hop++
 	}
-	return t.to.Publish(t.name, t.payload, t.c.QoS, t.c.Retain, hop)
+	to, ok := t.to.(PropertyPublisher)
+	if t.props == nil || !ok {
+		return t.to.Publish(t.name, t.payload, t.c.QoS, t.c.Retain, hop)
+	}
+	with, err := t.props.fill(t, b, i)
+	if err != nil {
+		return err
+	}
+	return to.PublishWith(t.name, t.payload, t.c.QoS, t.c.Retain, hop, with)
 }
 
 // level returns the text of a column in the row that is being published.

@@ -51,6 +51,11 @@ var doors = map[string][]string{
 	"github.com/eclipse/paho.golang":         {"broker"},
 	"github.com/tetratelabs/wazero":          {"functions"},
 	"github.com/influxdata/line-protocol/v2": {"sinks"},
+	"github.com/jackc/pgx/v5":                {"sinks"},
+	"github.com/nats-io/nats.go":             {"sinks"},
+	"github.com/twmb/franz-go":               {"sinks"},
+	"github.com/klauspost/compress":          {"sinks"},
+	"github.com/nats-io/nats-server/v2":      {}, // a real server for tests
 	"github.com/expr-lang/expr":              {"pipeline/expr"},
 	"go.yaml.in/yaml/v4":                     {"internal/config"},
 	"golang.org/x/crypto":                    {"broker"},
