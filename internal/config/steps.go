@@ -8,12 +8,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// The limits of steps that remember.
-const (
-	throttleRowsMax = 1000
-	rememberedMax   = 10_000_000
-	bandsMax        = 64 // columns of a deadband
-)
+// bandsMax is the most columns of a deadband.
+const bandsMax = 64
 
 // Expressions compute columns, in the order of the file.
 type Expressions []Pair

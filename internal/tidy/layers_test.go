@@ -13,7 +13,7 @@ import (
 const module = "millrace.dev/millrace/"
 
 // Packages that know nothing of each other but the core.
-var level1 = []string{"pipeline", "pipeline/topics", "pipeline/expr", "pipeline/steps", "internal/journal", "internal/metrics", "internal/plant"}
+var level1 = []string{"pipeline", "pipeline/topics", "pipeline/expr", "pipeline/steps", "pipeline/join", "internal/journal", "internal/metrics", "internal/plant"}
 
 var level2 = append([]string{"broker", "functions", "functions/builtin", "sinks", "internal/decode", "internal/config"}, level1...)
 
@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"pipeline":         {},
 	"pipeline/topics":  {},
 	"pipeline/expr":    {"pipeline"},
+	"pipeline/join":    {"pipeline"},
 	"pipeline/steps":   {"pipeline", "pipeline/topics"},
 	"internal/journal": {},
 	"internal/metrics": {},
