@@ -42,6 +42,7 @@ func (d *decoder) check(f *File) {
 		}
 	}
 	d.checkLoops(f)
+	d.checkBrokers(f)
 }
 
 // problem notes what is wrong at the value that path leads to.
@@ -202,6 +203,7 @@ func (d *decoder) checkTarget(f *File, sinks map[string]*Target, t *Target) {
 			d.problem(path, "such as alerts/{device}", "%v", err)
 		}
 		d.checkNames(t.Path+".fields", t.Topic.Fields)
+		d.checkToBroker(f, t)
 	case t.Stdout != nil:
 		d.checkStdout(t.Stdout, path)
 	case t.File != nil:

@@ -17,10 +17,13 @@ const (
 )
 
 // From is where a pipeline's rows come from: filters, streams with a filter
-// each, or the results of another pipeline.
+// each, another broker, or the results of another pipeline.
 type From struct {
 	Filters  []string // MQTT topic filters
 	Streams  []string // the name of each filter's stream; nil when they have none
+	Broker   string   // the other broker whose topics they are; empty: the embedded one
+	Groups   []string // another broker: the group that shares each filter, or ""
+	QoS      int      // another broker: of the messages
 	Pipeline string   // the pipeline whose results are read, instead of filters
 }
 
@@ -31,6 +34,10 @@ func (f *From) fromNode(d *decoder, n *yaml.Node, path string) {
 	}
 	if len(n.Content) == 2 && n.Content[0].Value == "pipeline" {
 		d.each(n, path, func(_, value *yaml.Node) { f.Pipeline = d.textAt(value, path+".pipeline") })
+		return
+	}
+	if hasKey(n, "mqtt") {
+		f.fromBroker(d, n, path)
 		return
 	}
 	d.mapping(n, path, "a filter for each stream", func(key, value *yaml.Node, path string) {
@@ -56,6 +63,9 @@ func (f *From) Place(pipeline string, i int) string {
 	if f.Streams != nil {
 		return pipeline + ".from." + f.Streams[i]
 	}
+	if f.Broker != "" {
+		return fmt.Sprintf("%s.from.topic[%d]", pipeline, i)
+	}
 	return fmt.Sprintf("%s.from[%d]", pipeline, i)
 }
 
@@ -64,6 +74,7 @@ func (d *decoder) checkFrom(f *File, p *Pipeline) {
 		d.checkFollows(f, p)
 		return
 	}
+	d.checkFromBroker(f, p)
 	seen := map[string]bool{}
 	for i, s := range p.From.Filters {
 		at := p.From.Place(p.Path, i)

@@ -80,7 +80,7 @@ func (d *decoder) links(f *File) (all [][]link, ok bool) {
 	published := make([][]output, len(f.Pipelines))
 	ins, outs := 0, 0
 	for i := range f.Pipelines {
-		filters[i], published[i] = inputs(&f.Pipelines[i]), outputs(&f.Pipelines[i])
+		filters[i], published[i] = inputs(&f.Pipelines[i]), outputs(&f.Pipelines[i], "")
 		ins, outs = ins+len(filters[i]), outs+len(published[i])
 	}
 	if ins*outs > pairsMax {
@@ -114,8 +114,12 @@ func feeds(outs []output, filters []string) *output {
 	return nil
 }
 
+// inputs returns what a pipeline reads from the embedded broker.
 func inputs(p *Pipeline) []string {
 	var all []string
+	if p.From.Broker != "" {
+		return nil
+	}
 	for _, s := range p.From.Filters {
 		if f, err := topics.ParseFilter(s); err == nil {
 			all = append(all, f.MQTT())
@@ -124,12 +128,13 @@ func inputs(p *Pipeline) []string {
 	return all
 }
 
-func outputs(p *Pipeline) []output {
+// outputs returns what a pipeline publishes to a broker; "" is the embedded one.
+func outputs(p *Pipeline, broker string) []output {
 	var all []output
 	for _, list := range p.Targets() {
 		for i := range list {
 			t := &list[i]
-			if t.Topic == nil {
+			if t.Topic == nil || t.Topic.MQTT != broker {
 				continue
 			}
 			if c, err := topics.CompileTemplate(t.Topic.Topic); err == nil {

@@ -20,6 +20,7 @@ func sections() []section {
 	return []section{
 		{"The file", "Relative paths, here and below, start in the folder of the file.", fileDefaults()},
 		{"broker", "", fileDefaults().Broker},
+		{"another broker", "Below `brokers:` stands a name, and below the name:", otherBrokerDefaults()},
 		{"http", "", fileDefaults().HTTP},
 		{"journal", "", fileDefaults().Journal},
 		{"functions", "", fileDefaults().Functions},
@@ -27,6 +28,7 @@ func sections() []section {
 		{"simulate", "", simulateDefaults()},
 		{"a pipeline", "Below `pipelines:` stands a name, and below the name:", pipelineDefaults()},
 		{"decode", "The long form; `decode: json` is the short one.", pipelineDefaults().Decode},
+		{"from another broker", "`from: {mqtt: upstream, topic: plant/#}`.", fromBrokerDefaults()},
 		{"time", "The long form; `time: ts` is the short one.", pipelineDefaults().Time},
 		{"steps", "Each is one of `" + strings.Join(stepKinds(), "`, `") + "`.", Step{}},
 		{"window", "", windowDefaults()},
@@ -82,6 +84,8 @@ func takes(f reflect.StructField) string {
 	switch f.Type {
 	case reflect.TypeFor[Pipelines]():
 		return "[pipelines](#a-pipeline) by name"
+	case reflect.TypeFor[OtherBrokers]():
+		return "[brokers](#another-broker) by name"
 	case reflect.TypeFor[Sinks]():
 		return "[file](#file) or [influx](#influx) by name"
 	case reflect.TypeFor[[]Target]():
@@ -89,7 +93,7 @@ func takes(f reflect.StructField) string {
 	case reflect.TypeFor[[]Step]():
 		return "list of [steps](#steps)"
 	case reflect.TypeFor[From]():
-		return "text, list of texts, text by stream, or `{pipeline: NAME}`"
+		return "text, list of texts, text by stream, [another broker](#from-another-broker), or `{pipeline: NAME}`"
 	case reflect.TypeFor[Switch]():
 		return "[branches](#a-branch) by name"
 	case reflect.TypeFor[Expressions]():

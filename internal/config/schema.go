@@ -136,8 +136,11 @@ func (s *schema) special(t reflect.Type) object {
 		return text()
 	case reflect.TypeFor[Idle]():
 		return text()
+	case reflect.TypeFor[Version]():
+		return object{"enum": []any{5, "5", Older}}
 	case reflect.TypeFor[From]():
-		return anyOf(text(), object{"type": "array", "items": text()}, object{"type": "object"})
+		return anyOf(text(), object{"type": "array", "items": text()}, s.def(reflect.TypeFor[FromBroker]()),
+			object{"type": "object", "additionalProperties": text(), "not": object{"required": []string{"mqtt"}}})
 	case reflect.TypeFor[Step]():
 		return s.def(t)
 	case reflect.TypeFor[Target]():
@@ -149,7 +152,7 @@ func (s *schema) special(t reflect.Type) object {
 // named returns the schema of what stands behind a name.
 func (s *schema) named(t reflect.Type) object {
 	switch t {
-	case reflect.TypeFor[Pipeline](), reflect.TypeFor[Branch]():
+	case reflect.TypeFor[Pipeline](), reflect.TypeFor[Branch](), reflect.TypeFor[OtherBroker]():
 		return s.def(t)
 	case reflect.TypeFor[NamedSink]():
 		return s.target(reflect.TypeFor[Target]())

@@ -79,12 +79,12 @@ func TestWhatTheDocsShowFitsTheSchema(t *testing.T) {
 
 func TestTheSchemaRefusesWhatIsWrong(t *testing.T) {
 	s := compiledSchema(t)
-	const good = "pipelines: {p: {from: a/#, steps: [{where: x > 1}], to: [{topic: b, qos: 1}, {file: {path: x}}, {stdout: }]}}\n"
+	const good = "brokers: {b: {url: mqtt://h, version: 5}}\npipelines: {q: {from: {mqtt: b, topic: x/#}, to: [{mqtt: b, topic: y}]}, p: {from: a/#, steps: [{where: x > 1}], to: [{topic: b, qos: 1}, {file: {path: x}}, {stdout: }]}}\n"
 	if err := validate(t, s, []byte(good)); err != nil {
 		t.Fatal(err)
 	}
 	for _, bad := range []struct{ old, new string }{
-		{"pipelines:", "pipeline:"}, {"from:", "form:"}, {"where:", "wehre:"}, {"qos: 1", "qos: 3"}, {"qos: 1", `qos: "1"`},
+		{"pipelines:", "pipeline:"}, {"from:", "form:"}, {"version: 5", "version: 4"}, {"url:", "uri:"}, {"topic: x/#", "topik: x/#"}, {"where:", "wehre:"}, {"qos: 1", "qos: 3"}, {"qos: 1", `qos: "1"`},
 		{"topic: b", "topik: b"}, {"path:", "pfad:"}, {"{where: x > 1}", "x"}, {"from: a/#", "from: a/#, lateness: 5"},
 		{"from: a/#", "from: a/#, durability: eternal"}, {"from: a/#", "from: a/#, fields: {x: float}"},
 	} {

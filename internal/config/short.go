@@ -153,6 +153,9 @@ func (t *Target) fromNode(d *decoder, n *yaml.Node, path string) {
 			return
 		}
 	}
+	if key == nil && hasKey(n, "mqtt") { // whose topic is missing
+		key = &yaml.Node{Value: "topic"}
+	}
 	if key == nil {
 		k := n.Content[0]
 		d.fail(k, path, d.didYouMean(k.Value, "known sinks", sinkKinds[:]), "unknown sink %s", show(k))
@@ -162,6 +165,9 @@ func (t *Target) fromNode(d *decoder, n *yaml.Node, path string) {
 	if t.Kind == "topic" { // its keys stand beside it
 		t.Topic = &TopicSink{}
 		d.fields(n, settable(t.Topic), path)
+		if t.Topic.MQTT != "" && !d.there(path+".qos") {
+			t.Topic.QoS = 1
+		}
 		return
 	}
 	for i := 0; i < len(n.Content); i += 2 {

@@ -48,6 +48,8 @@ func (t *Target) Label() string {
 	switch {
 	case t.Ref != "":
 		return t.Ref
+	case t.Topic != nil && t.Topic.MQTT != "":
+		return "mqtt " + t.Topic.MQTT + " topic " + t.Topic.Topic
 	case t.Topic != nil:
 		return "topic " + t.Topic.Topic
 	case t.File != nil:

@@ -8,14 +8,15 @@ type File struct {
 	Path string `yaml:"-"` // as it was named
 	Dir  string `yaml:"-"` // relative paths in the file start here
 
-	Broker    Broker    `yaml:"broker" doc:"the embedded MQTT broker"`
-	HTTP      HTTP      `yaml:"http" doc:"the HTTP server of /healthz and /metrics"`
-	Journal   Journal   `yaml:"journal" doc:"the log that every message goes through"`
-	Functions Functions `yaml:"functions" doc:"limits of WebAssembly functions"`
-	Log       Log       `yaml:"log" doc:"what is logged to standard error"`
-	Simulate  *Simulate `yaml:"simulate" doc:"imitated machines that publish to the broker, for demonstrations"`
-	Pipelines Pipelines `yaml:"pipelines,required" doc:"pipelines by name"`
-	Sinks     Sinks     `yaml:"sinks" doc:"sinks by name, for use in several pipelines"`
+	Broker    Broker       `yaml:"broker" doc:"the embedded MQTT broker"`
+	Brokers   OtherBrokers `yaml:"brokers" doc:"other MQTT brokers by name, to read from and to publish to"`
+	HTTP      HTTP         `yaml:"http" doc:"the HTTP server of /healthz and /metrics"`
+	Journal   Journal      `yaml:"journal" doc:"the log that every message goes through"`
+	Functions Functions    `yaml:"functions" doc:"limits of WebAssembly functions"`
+	Log       Log          `yaml:"log" doc:"what is logged to standard error"`
+	Simulate  *Simulate    `yaml:"simulate" doc:"imitated machines that publish to the broker, for demonstrations"`
+	Pipelines Pipelines    `yaml:"pipelines,required" doc:"pipelines by name"`
+	Sinks     Sinks        `yaml:"sinks" doc:"sinks by name, for use in several pipelines"`
 
 	Unsound Pipelines `yaml:"-"` // those with problems, of a file that came with an error
 
@@ -72,7 +73,7 @@ type Pipeline struct {
 	Name string `yaml:"-"`
 	Path string `yaml:"-"` // pipelines.motors
 
-	From        From          `yaml:"from,required" min:"1" doc:"MQTT topic filter, or a list; streams by name with a filter each; or {pipeline: NAME}. Levels in braces become columns"`
+	From        From          `yaml:"from,required" min:"1" doc:"MQTT topic filter, or a list; streams by name with a filter each; {mqtt: BROKER, topic: FILTER}; or {pipeline: NAME}. Levels in braces become columns"`
 	Decode      Decode        `yaml:"decode" doc:"what payloads are: a format, or {format, …}"`
 	Explode     string        `yaml:"explode" doc:"path of an array, each element of which becomes a row; . if the payload is an array"`
 	Fields      FieldKinds    `yaml:"fields" doc:"kinds of payload fields (number, int, bool, text) where their use does not tell"`
@@ -207,7 +208,8 @@ type NamedSink struct {
 // TopicSink publishes rows.
 type TopicSink struct {
 	Topic  string   `yaml:"topic,required" doc:"topic; columns in braces"`
-	QoS    int      `yaml:"qos" max:"2" doc:"0, 1 or 2"`
+	MQTT   string   `yaml:"mqtt" doc:"name of a broker of brokers:; the embedded one unless said"`
+	QoS    int      `yaml:"qos" max:"2" doc:"0, 1 or 2; to another broker 0 or 1, and 1 unless said"`
 	Retain bool     `yaml:"retain" doc:"the broker keeps the last message of each topic"`
 	Fields []string `yaml:"fields" doc:"columns of the payload; all unless said"`
 }
