@@ -112,6 +112,12 @@ func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 // payload are free again when Publish returns. If the journal stays full for
 // 5 s, nothing is published and the error wraps journal.ErrFull.
 func (b *Broker) Publish(topic, payload []byte, qos byte, retain bool, hop uint8) error {
+	return b.PublishWith(topic, payload, qos, retain, hop, nil)
+}
+
+// PublishWith is Publish with properties for clients that speak MQTT 5; nil
+// for none. They are the caller's again when it returns.
+func (b *Broker) PublishWith(topic, payload []byte, qos byte, retain bool, hop uint8, with *topics.Properties) error {
 	name := string(topic)
 	switch {
 	case hop > HopsMax:
@@ -141,11 +147,24 @@ func (b *Broker) Publish(topic, payload []byte, qos byte, retain bool, hop uint8
 		TopicName:   name,
 		Payload:     payload,     // mochi copies it for each subscriber
 		PacketID:    uint16(qos), // not 0, if qos is not
+		Properties:  propertiesOf(with),
 	})
 	if err != nil {
 		return fmt.Errorf("broker: publish to %s: %w", name, err)
 	}
 	return nil
+}
+
+// propertiesOf returns properties as mochi has them.
+func propertiesOf(p *topics.Properties) packets.Properties {
+	if p == nil {
+		return packets.Properties{}
+	}
+	to := packets.Properties{ContentType: p.ContentType, ResponseTopic: p.ResponseTopic, MessageExpiryInterval: p.Expiry}
+	for _, u := range p.User {
+		to.User = append(to.User, packets.UserProperty{Key: u.Name, Val: u.Value})
+	}
+	return to
 }
 
 // feedBack appends a message of ours. It does not wait for ever for room: the

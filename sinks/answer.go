@@ -83,7 +83,7 @@ func (a answer) hint(version int) string {
 	switch {
 	case strings.Contains(a.words, "retention policy not found"):
 		return "create the retention policy, or correct retention_policy"
-	case a.status == http.StatusUnauthorized && version == 2:
+	case a.status == http.StatusUnauthorized && version > 1:
 		return "check token, or token_file"
 	case a.status == http.StatusUnauthorized:
 		return "check user and password"
@@ -91,6 +91,8 @@ func (a answer) hint(version int) string {
 		return "give the user or token the right to write there"
 	case a.status == http.StatusNotFound && version == 2:
 		return "check url, org and bucket, or write version: 1 if the server is an InfluxDB 1"
+	case a.status == http.StatusNotFound && version == 3:
+		return "check url and database, or write version: 1 or 2 if the server is an older InfluxDB"
 	case a.status == http.StatusNotFound:
 		return "create the database, or check url and database, or write version: 2 if the server is an InfluxDB 2"
 	case a.status/100 == 3:

@@ -23,14 +23,18 @@ var errLocked = errors.New("another sink or program writes this file\n\thint: de
 // FileConfig is what a file sink needs.
 type FileConfig struct {
 	Path   string   // the folder is made if it is missing
-	Format string   // ndjson, or empty, or csv
+	Format string   // ndjson, or empty; csv or line
 	Fields []string // all unless said
-	Rotate Rotate
+
+	Measurement string   // format line: columns in braces
+	Tags        []string // format line: columns written as tags
+	Rotate      Rotate
 }
 
 // File appends each row as a line to a file. NDJSON is a JSON object a line
 // (see docs/pipelines.md); CSV begins with a header, and columns that come
-// later begin a new file.
+// later begin a new file; line is the InfluxDB line protocol, which refuses
+// rows that it cannot write.
 //
 // A batch that an error stops leaves whole lines behind: what was written of
 // the next one is cut off. Other programs may move the file away; the
@@ -43,12 +47,13 @@ type File struct {
 
 	mu     sync.Mutex
 	json   jsonRows
-	csv    *csvRows // nil for NDJSON
-	f      *os.File // nil when it has gone
-	size   int64    // of its whole lines
-	torn   bool     // behind them is a part of one
-	period int64    // of Rotate.Age, when it was begun
-	stale  bool     // its header lacks columns
+	csv    *csvRows   // nil unless it is CSV
+	points *pointRows // nil unless it is the line protocol
+	f      *os.File   // nil when it has gone
+	size   int64      // of its whole lines
+	torn   bool       // behind them is a part of one
+	period int64      // of Rotate.Age, when it was begun
+	stale  bool       // its header lacks columns
 	buf    []byte
 	closed bool
 }
@@ -56,12 +61,20 @@ type File struct {
 // NewFile opens the file, so that one that cannot be written is told at once.
 func NewFile(c FileConfig) (*File, error) {
 	f := &File{c: c, now: time.Now, json: newJSON(c.Fields)}
-	if c.Format == "csv" {
+	var err error
+	switch c.Format {
+	case "", "ndjson":
+	case "csv":
 		f.csv = newCSV(c.Fields)
-	} else if c.Format != "" && c.Format != "ndjson" {
-		return nil, fmt.Errorf("%s: unknown format %q\n\thint: ndjson and csv are known", c.Path, c.Format)
+	case "line":
+		f.points, err = newPoints(c.Measurement, c.Tags, c.Fields)
+	default:
+		err = fmt.Errorf("unknown format %q\n\thint: ndjson, csv and line are known", c.Format)
 	}
-	err := f.open()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.Path, err)
+	}
+	err = f.open()
 	if err != nil && !errors.Is(err, errLocked) {
 		err = fmt.Errorf("%w\n\thint: the user that runs millrace must be able to write the file and make its folder", err)
 	}
@@ -83,30 +96,41 @@ func (f *File) Write(ctx context.Context, b *pipeline.Batch) error {
 	}
 	f.begin()
 	done := 0
+	var no []Refusal
 	for i := range b.Rows() {
 		from := len(f.buf)
-		f.appendRow(b, i)
+		if err := f.appendRow(b, i); err != nil {
+			no = append(no, Refusal{i, err.Error()})
+		}
 		if f.isOver() && f.size+int64(from) > f.headBytes() {
 			row := string(f.buf[from:]) // rare: once a file
 			f.buf = f.buf[:from]
 			if err := f.flush(); err != nil {
-				return partial(done, nil, err)
+				return partial(done, until(no, done), err)
 			}
 			done = i
 			if err := f.rotate(); err != nil {
-				return partial(done, nil, err)
+				return partial(done, until(no, done), err)
 			}
 			f.begin()
 			f.buf = append(f.buf, row...)
 		}
 		if len(f.buf) >= fileBytes || i+1 == b.Rows() {
 			if err := f.flush(); err != nil {
-				return partial(done, nil, err)
+				return partial(done, until(no, done), err)
 			}
 			done = i + 1
 		}
 	}
-	return nil
+	return refused(no)
+}
+
+// until returns the refusals of the rows before a certain one.
+func until(no []Refusal, row int) []Refusal {
+	for len(no) > 0 && no[len(no)-1].Row >= row {
+		no = no[:len(no)-1]
+	}
+	return no
 }
 
 // prepare makes sure that there is a file to append rows of b to.
@@ -132,6 +156,8 @@ func (f *File) prepare(b *pipeline.Batch) ([]Refusal, error) {
 			return refuseAll(b, err.Error()), nil
 		}
 		f.stale = f.stale || changed
+	} else if f.points != nil {
+		f.points.layout.fit(b)
 	} else {
 		f.json.fit(b)
 	}
@@ -165,13 +191,20 @@ func (f *File) headBytes() int64 {
 	return int64(len(f.csv.header(nil)))
 }
 
-func (f *File) appendRow(b *pipeline.Batch, i int) {
-	if f.csv != nil {
+// appendRow appends the line of row i to the buffer, or says why there is none.
+func (f *File) appendRow(b *pipeline.Batch, i int) (err error) {
+	switch {
+	case f.csv != nil:
 		f.buf = f.csv.append(f.buf, b, i)
-	} else {
+	case f.points != nil:
+		if f.buf, err = f.points.append(f.buf, b, i); err != nil {
+			return err
+		}
+	default:
 		f.buf = f.json.append(f.buf, b, i)
 	}
 	f.buf = append(f.buf, '\n')
+	return nil
 }
 
 // flush appends the buffer to the file: all of it or nothing.

@@ -44,12 +44,5 @@ func settle(rows []int, ours, theirs []Refusal, done int, err error) error {
 	if err == nil {
 		return refused(all)
 	}
-	end := rows[done]
-	var before []Refusal
-	for _, r := range all {
-		if r.Row < end {
-			before = append(before, r)
-		}
-	}
-	return partial(end, before, err)
+	return partial(rows[done], until(all, rows[done]), err)
 }

@@ -28,8 +28,8 @@ const (
 // InfluxConfig is what an InfluxDB sink needs.
 type InfluxConfig struct {
 	URL             string // http://host:8086; user and password in it are taken out
-	Version         int    // 1, or 0: /write; 2: /api/v2/write
-	Database        string // version 1
+	Version         int    // 1, or 0: /write; 2: /api/v2/write; 3: /api/v3/write_lp
+	Database        string // versions 1 and 3
 	RetentionPolicy string // version 1; the default one unless said
 	Org, Bucket     string // version 2
 	Token           string
@@ -41,7 +41,7 @@ type InfluxConfig struct {
 	Timeout         time.Duration // of a request; 0 for InfluxTimeout
 }
 
-// Influx writes rows to InfluxDB 1 and 2 and what speaks their protocol.
+// Influx writes rows to InfluxDB 1, 2 and 3 and what speaks their protocol.
 // A row of the same measurement, tags and time takes the place of the one
 // before, so a batch may be written twice.
 //
@@ -94,8 +94,13 @@ func NewInflux(c InfluxConfig) (*Influx, error) {
 		q.Set("org", c.Org)
 		q.Set("bucket", c.Bucket)
 		q.Set("precision", "us")
+	case 3:
+		u = u.JoinPath("api/v3/write_lp")
+		q.Set("db", c.Database)
+		q.Set("precision", "microsecond")
+		q.Set("accept_partial", "false") // all or nothing, so that halves show the bad row
 	default:
-		return nil, fmt.Errorf("version %d is not known\n\thint: 1 for /write, 2 for /api/v2/write", c.Version)
+		return nil, fmt.Errorf("version %d is not known\n\thint: 1 for /write, 2 for /api/v2/write, 3 for /api/v3/write_lp", c.Version)
 	}
 	u.RawQuery, u.Fragment = q.Encode(), ""
 	zip, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
@@ -239,6 +244,8 @@ func (f *Influx) request(ctx context.Context, lines []byte) (*http.Request, erro
 		req.Header.Set("Content-Encoding", "gzip")
 	}
 	switch {
+	case f.c.Token != "" && f.c.Version == 3:
+		req.Header.Set("Authorization", "Bearer "+f.c.Token)
 	case f.c.Token != "":
 		req.Header.Set("Authorization", "Token "+f.c.Token)
 	case f.c.User != "":

@@ -1,6 +1,7 @@
 package sinks
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -98,8 +99,7 @@ func (p *pointRows) append(dst []byte, b *pipeline.Batch, i int) ([]byte, error)
 	from := len(dst)
 	p.encoder.SetBuffer(dst)
 	if err := p.row(b, i); err != nil {
-		p.encoder.ClearErr()
 		return dst[:from], err
 	}
-	return p.encoder.Bytes(), nil
+	return bytes.TrimSuffix(p.encoder.Bytes(), []byte("\n")), nil
 }

@@ -199,10 +199,7 @@ func (d *decoder) checkTarget(f *File, sinks map[string]*Target, t *Target) {
 	case t.Ref != "":
 		d.checkRef(f, sinks, t)
 	case t.Topic != nil:
-		if _, err := topics.CompileTemplate(t.Topic.Topic); err != nil && d.there(path) {
-			d.problem(path, "such as alerts/{device}", "%v", err)
-		}
-		d.checkNames(t.Path+".fields", t.Topic.Fields)
+		d.checkTopic(t.Topic, t.Path)
 		d.checkToBroker(f, t)
 	case t.Stdout != nil:
 		d.checkStdout(t.Stdout, path)
@@ -210,9 +207,11 @@ func (d *decoder) checkTarget(f *File, sinks map[string]*Target, t *Target) {
 		if t.File.Path == "" && d.there(path+".path") {
 			d.problem(path+".path", "such as readings.ndjson", "a file needs a name")
 		}
-		d.checkNames(path+".fields", t.File.Fields)
+		d.checkFormat(path, t.File.format())
 	case t.Influx != nil:
 		d.checkInflux(t.Influx, path)
+	case t.spec() != nil:
+		t.spec().check(d, path)
 	}
 }
 
@@ -256,9 +255,12 @@ func (d *decoder) checkInflux(s *InfluxSink, path string) {
 	if s.Version == 2 {
 		need, other = []string{"org", "bucket"}, []string{"database", "retention_policy", "user", "password", "password_file"}
 	}
+	if s.Version == 3 {
+		other = []string{"org", "bucket", "retention_policy", "user", "password", "password_file"}
+	}
 	for _, key := range need {
 		if !d.there(path+"."+key) && d.there(path) {
-			d.problem(path+"#key", "version 1 takes database, version 2 takes org and bucket", "missing key %q for version %d", key, s.Version)
+			d.problem(path+"#key", "versions 1 and 3 take database, version 2 takes org and bucket", "missing key %q for version %d", key, s.Version)
 		}
 	}
 	for _, key := range other {

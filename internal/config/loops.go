@@ -134,6 +134,10 @@ func outputs(p *Pipeline, broker string) []output {
 	for _, list := range p.Targets() {
 		for i := range list {
 			t := &list[i]
+			if h := t.HomeAssistant; h != nil && broker == "" {
+				all = append(all, output{t.Path + ".homeassistant", h.Base + "/…", h.Base + "/+/+/state"})
+			}
+			
 			if t.Topic == nil || t.Topic.MQTT != broker {
 				continue
 			}

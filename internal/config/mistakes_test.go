@@ -105,7 +105,7 @@ var mistakes = []struct{ src, want string }{
 	{"from: a\n  to: [{influx: db}]", `4:17: there is no sink "db"`},
 	{"from: a\n  to: [{influx: {url: 'http://h', measurement: m}}]", `4:9: missing key "database" for version 1`},
 	{"from: a\n  to: [{influx: {url: 'http://h', database: d, measurement: ''}}]", "4:61: the measurement needs a name"},
-	{"from: a\n  to: [{influx: {url: 'http://h', database: d, measurement: m, version: 3}}]", "4:73: 3 is too much"},
+	{"from: a\n  to: [{influx: {url: 'http://h', database: d, measurement: m, version: 4}}]", "4:73: 4 is too much"},
 	{"from: a\n  to: [{influx: {url: 'http://h', database: d, measurement: m, token: x}}]", "4:64: token does not belong to version 1"},
 	{"from: a\n  to: [{influx: {url: '://', database: d, measurement: m}}]", "4:23: this is no URL of a server"},
 	{"from: a\n  to: [{topic: a}]", "4:16: a loop: p → a → p"},

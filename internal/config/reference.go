@@ -44,11 +44,18 @@ func sections() []section {
 		{"align", "", alignDefaults()},
 		{"join", "", joinDefaults()},
 		{"a branch", "Below `switch:` stands a name, and below the name:", Branch{}},
-		{"topic", "These keys stand side by side: `- topic: alerts/{device}`, and below it `qos: 1`.", TopicSink{}},
+		{"topic", "These keys stand side by side: `- topic: alerts/{device}`, and below it `qos: 1`.", topicSinkDefaults()},
 		{"stdout", "`- stdout:` alone writes JSON.", StdoutSink{}},
 		{"file", "`- file: {path: readings.ndjson}`, or `- file: NAME` for a sink of `sinks:`.", fileSinkDefaults()},
 		{"rotate", "", fileSinkDefaults().Rotate},
 		{"influx", "`- influx: {…}`, or `- influx: NAME` for a sink of `sinks:`.", influxDefaults()},
+		{"http sink", "`- http: {…}`, or `- http: NAME`, as below.", httpSinkDefaults()},
+		{"postgres", "", postgresDefaults()},
+		{"prometheus", "", prometheusDefaults()},
+		{"nats", "", natsDefaults()},
+		{"kafka", "", kafkaDefaults()},
+		{"homeassistant", "", homeAssistantDefaults()},
+		{"an entity", "Below `entities:` stands a name, and below the name:", Entity{Component: "sensor"}},
 	}
 }
 
@@ -87,9 +94,9 @@ func takes(f reflect.StructField) string {
 	case reflect.TypeFor[OtherBrokers]():
 		return "[brokers](#another-broker) by name"
 	case reflect.TypeFor[Sinks]():
-		return "[file](#file) or [influx](#influx) by name"
+		return "sinks by name, of every kind but topic"
 	case reflect.TypeFor[[]Target]():
-		return "list of [topic](#topic), [stdout](#stdout), [file](#file), [influx](#influx)"
+		return "list of [topic](#topic), [stdout](#stdout), [file](#file), [influx](#influx), [http](#http-sink), [postgres](#postgres), [prometheus](#prometheus), [nats](#nats), [kafka](#kafka), [homeassistant](#homeassistant)"
 	case reflect.TypeFor[[]Step]():
 		return "list of [steps](#steps)"
 	case reflect.TypeFor[From]():
@@ -110,6 +117,14 @@ func takes(f reflect.StructField) string {
 		return "whole number, or duration"
 	case reflect.TypeFor[FillWith]():
 		return "`last`, `linear`, or number"
+	case reflect.TypeFor[Texts]():
+		return "text by name"
+	case reflect.TypeFor[Body]():
+		return "text, or mapping"
+	case reflect.TypeFor[[]int]():
+		return "list of whole numbers"
+	case reflect.TypeFor[Entities]():
+		return "[entities](#an-entity) by name"
 	case reflect.TypeFor[FieldKinds]():
 		return "kind by field"
 	case reflect.TypeFor[Pairs]():

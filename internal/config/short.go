@@ -129,7 +129,7 @@ func (w *Window) fromNode(d *decoder, n *yaml.Node, path string) {
 }
 
 // Kinds of sinks, in the order of the reference.
-var sinkKinds = [...]string{"topic", "stdout", "file", "influx"}
+var sinkKinds = [...]string{"topic", "stdout", "file", "influx", "http", "postgres", "prometheus", "nats", "kafka", "homeassistant"}
 
 // A target is {KIND: {…}}, {KIND: name of a sink}, or for topics {topic: a/b, qos: 1}.
 func (t *Target) fromNode(d *decoder, n *yaml.Node, path string) {
@@ -163,7 +163,8 @@ func (t *Target) fromNode(d *decoder, n *yaml.Node, path string) {
 	}
 	t.Kind = key.Value
 	if t.Kind == "topic" { // its keys stand beside it
-		t.Topic = &TopicSink{}
+		s := topicSinkDefaults()
+		t.Topic = &s
 		d.fields(n, settable(t.Topic), path)
 		if t.Topic.MQTT != "" && !d.there(path+".qos") {
 			t.Topic.QoS = 1
@@ -179,7 +180,7 @@ func (t *Target) fromNode(d *decoder, n *yaml.Node, path string) {
 	t.body(d, value, join(path, t.Kind))
 }
 
-// body reads what stands behind stdout:, file: or influx:.
+// body reads what stands behind stdout:, file:, influx: and so on.
 func (t *Target) body(d *decoder, n *yaml.Node, path string) {
 	if n.Kind == yaml.ScalarNode && n.Style&yaml.TaggedStyle == 0 && !isNull(n) {
 		d.src.values[path] = n
@@ -200,5 +201,7 @@ func (t *Target) body(d *decoder, n *yaml.Node, path string) {
 		s := influxDefaults()
 		t.Influx = &s
 		d.value(n, settable(t.Influx), "", path)
+	default:
+		t.more(d, n, path)
 	}
 }

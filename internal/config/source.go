@@ -2,6 +2,7 @@ package config
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -227,11 +228,28 @@ func (s *source) hideSecrets(n *yaml.Node, secret bool) {
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key, value := n.Content[i], n.Content[i+1]
 			s.hideSecrets(key, secret)
-			s.hideSecrets(value, secret || isSecret(key.Value) || strings.Contains(value.Value, "@") && isURL(key.Value))
+			s.hideSecrets(value, secret || isSecret(key.Value) || isURL(key.Value) && hasUser(value))
+			if key.Value == "http" {
+				s.hideWebhook(value)
+			}
 		}
 	default:
 		for _, item := range n.Content {
 			s.hideSecrets(item, secret)
+		}
+	}
+}
+
+// hasUser reports whether a URL, or one in a list, may hold a password.
+func hasUser(n *yaml.Node) bool {
+	return strings.Contains(n.Value, "@") || slices.ContainsFunc(n.Content, hasUser)
+}
+
+// hideWebhook hides the URL of an http sink: whoever knows it may write there.
+func (s *source) hideWebhook(n *yaml.Node) {
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if isURL(n.Content[i].Value) {
+			s.hideSecrets(n.Content[i+1], true)
 		}
 	}
 }
@@ -243,6 +261,7 @@ func isSecret(key string) bool {
 		return false
 	}
 	return strings.Contains(key, "token") || strings.Contains(key, "passw") || strings.Contains(key, "secret") ||
+		strings.Contains(key, "authorization") || strings.Contains(key, "cookie") || strings.Contains(key, "api-key") || strings.Contains(key, "apikey") ||
 		Closest(key, []string{"token", "password"}) != ""
 }
 
@@ -311,7 +330,7 @@ func (s *source) hideAfterKeys() {
 		}
 		for _, at := range keys {
 			key := line[at[2]:at[3]]
-			if secret = isSecret(key) || isURL(key) && strings.Contains(line, "@"); secret {
+			if secret = isSecret(key) || isURL(key) && strings.ContainsAny(line[at[1]:], "@/"); secret {
 				from = utf8.RuneCountInString(line[:at[1]])
 				break
 			}

@@ -3,8 +3,6 @@ package config
 import (
 	"fmt"
 	"strings"
-
-	"millrace.dev/millrace/pipeline/topics"
 )
 
 // Names returns the columns that the sink needs, none when it takes all there are.
@@ -12,18 +10,17 @@ func (t *Target) Names() []string {
 	var names []string
 	switch {
 	case t.Topic != nil:
-		if c, err := topics.CompileTemplate(t.Topic.Topic); err == nil {
-			names = c.Names()
-		}
-		names = append(names, t.Topic.Fields...)
+		names = t.Topic.names()
 	case t.Stdout != nil:
 		names, _ = namesIn(t.Stdout.Line)
 		names = append(names, t.Stdout.Fields...)
 	case t.File != nil:
-		names = append(names, t.File.Fields...)
+		names = t.File.format().names()
 	case t.Influx != nil:
 		names, _ = namesIn(t.Influx.Measurement)
 		names = append(append(names, t.Influx.Tags...), t.Influx.Fields...)
+	case t.spec() != nil:
+		names = t.spec().names()
 	}
 	return names
 }
@@ -39,6 +36,8 @@ func (t *Target) TakesAll() bool {
 		return len(t.File.Fields) == 0
 	case t.Influx != nil:
 		return len(t.Influx.Fields) == 0
+	case t.spec() != nil:
+		return t.spec().takesAll()
 	}
 	return true
 }
@@ -54,6 +53,8 @@ func (t *Target) Label() string {
 		return "topic " + t.Topic.Topic
 	case t.File != nil:
 		return "file " + t.File.Path
+	case t.spec() != nil:
+		return t.spec().label()
 	}
 	return t.Kind
 }

@@ -182,17 +182,24 @@ type Aggregate struct {
 	Path   string
 }
 
-// Target is a place for rows: a named sink, or one described here. One of
-// Ref, Topic, Stdout, File and Influx is set.
+// Target is a place for rows: a named sink, or one described here. Ref or one
+// of the pointers is set.
 type Target struct {
 	Path string
 	Ref  string // name of a sink of the file, whose kind is Kind
-	Kind string // topic, stdout, file or influx
+	Kind string // a key of a sink: topic, stdout, file …
 
 	Topic  *TopicSink
 	Stdout *StdoutSink
 	File   *FileSink
 	Influx *InfluxSink
+
+	HTTP          *HTTPSink
+	Postgres      *PostgresSink
+	Prometheus    *PrometheusSink
+	NATS          *NATSSink
+	Kafka         *KafkaSink
+	HomeAssistant *HomeAssistantSink
 }
 
 // Sinks are the named sinks of a file, in its order.
@@ -212,6 +219,15 @@ type TopicSink struct {
 	QoS    int      `yaml:"qos" max:"2" doc:"0, 1 or 2; to another broker 0 or 1, and 1 unless said"`
 	Retain bool     `yaml:"retain" doc:"the broker keeps the last message of each topic"`
 	Fields []string `yaml:"fields" doc:"columns of the payload; all unless said"`
+
+	Format        string        `yaml:"format" enum:"json,line,cbor,value" doc:"what payloads are: a JSON object, line protocol, CBOR, or one column as it is"`
+	Measurement   string        `yaml:"measurement" doc:"format line: the measurement; columns in braces"`
+	Tags          []string      `yaml:"tags" doc:"format line: columns written as tags"`
+	ContentType   string        `yaml:"content_type" doc:"MQTT 5: media type of the payload, such as application/json"`
+	ResponseTopic string        `yaml:"response_topic" doc:"MQTT 5: topic for answers; columns in braces"`
+	Expiry        time.Duration `yaml:"expiry" doc:"MQTT 5: after this time the message is no longer delivered; 0 for never"`
+	Properties    Texts         `yaml:"properties" doc:"MQTT 5: user properties; columns in braces"`
+	ID            bool          `yaml:"id" doc:"MQTT 5: the user property id, the same for the same result whenever it is sent again"`
 }
 
 // StdoutSink writes rows to standard output.
@@ -223,9 +239,12 @@ type StdoutSink struct {
 // FileSink appends rows to a file.
 type FileSink struct {
 	Path   string   `yaml:"path,required" doc:"the file"`
-	Format string   `yaml:"format" enum:"ndjson,csv" doc:"a JSON object a line, or comma-separated"`
+	Format string   `yaml:"format" enum:"ndjson,csv,line" doc:"a JSON object a line, comma-separated, or line protocol"`
 	Fields []string `yaml:"fields" doc:"columns; all unless said"`
 	Rotate Rotate   `yaml:"rotate" doc:"when a new file is begun"`
+
+	Measurement string   `yaml:"measurement" doc:"format line: the measurement; columns in braces"`
+	Tags        []string `yaml:"tags" doc:"format line: columns written as tags"`
 }
 
 // Rotate says when a new file is begun.
@@ -238,12 +257,12 @@ type Rotate struct {
 // InfluxSink writes rows to InfluxDB or its kin.
 type InfluxSink struct {
 	URL             string        `yaml:"url,required" doc:"http://host:8086"`
-	Version         int           `yaml:"version" min:"1" max:"2" doc:"1: /write with a database; 2: /api/v2/write with org and bucket"`
-	Database        string        `yaml:"database" doc:"version 1: the database"`
+	Version         int           `yaml:"version" min:"1" max:"3" doc:"1: /write with a database; 2: /api/v2/write with org and bucket; 3: /api/v3/write_lp with a database"`
+	Database        string        `yaml:"database" doc:"versions 1 and 3: the database"`
 	RetentionPolicy string        `yaml:"retention_policy" doc:"version 1: the retention policy"`
 	Org             string        `yaml:"org" doc:"version 2: the organisation"`
 	Bucket          string        `yaml:"bucket" doc:"version 2: the bucket"`
-	Token           Secret        `yaml:"token" doc:"version 2: the token; ${NAME} takes it from the environment"`
+	Token           Secret        `yaml:"token" doc:"versions 2 and 3: the token; ${NAME} takes it from the environment"`
 	TokenFile       string        `yaml:"token_file" reads:"" doc:"file that holds the token"`
 	User            string        `yaml:"user" doc:"version 1: the user"`
 	Password        Secret        `yaml:"password" doc:"version 1: the password; ${NAME} takes it from the environment"`

@@ -18,19 +18,21 @@ import (
 func newSink(f *config.File, t *config.Target, out io.Writer, p sinks.Publisher) (sinks.Sink, error) {
 	switch t.Kind {
 	case "topic":
-		return sinks.NewTopic(sinks.TopicConfig{Topic: t.Topic.Topic, QoS: byte(t.Topic.QoS), Retain: t.Topic.Retain, Fields: t.Topic.Fields}, p)
+		return NewTopic(t.Topic, p)
 	case "stdout":
 		return sinks.NewStdout(sinks.StdoutConfig{Line: t.Stdout.Line, Fields: t.Stdout.Fields}, out)
 	case "file":
 		c := t.File
 		return sinks.NewFile(sinks.FileConfig{
-			Path: f.Join(c.Path), Format: c.Format, Fields: c.Fields,
+			Path: f.Join(c.Path), Format: c.Format, Fields: c.Fields, Measurement: c.Measurement, Tags: c.Tags,
 			Rotate: sinks.Rotate{Bytes: int64(c.Rotate.Bytes), Age: c.Rotate.Age, Keep: c.Rotate.Keep},
 		})
 	case "influx":
 		return newInflux(f, t.Influx)
+	case "homeassistant":
+		return newHomeAssistant(t.HomeAssistant, p)
 	}
-	panic("BUG: sink of kind " + t.Kind)
+	return newRemoteSink(f, t)
 }
 
 func newInflux(f *config.File, c *config.InfluxSink) (sinks.Sink, error) {
@@ -113,11 +115,11 @@ func (d *deliveries) add(pipe, name string, t *config.Target, dead func([]pipeli
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", t.Kind, err)
 	}
-	c := sinks.DeliveryConfig{Pipeline: pipe, Sink: name, Dead: dead, Log: d.log, Metrics: d.metrics}
-	if t.Kind == "influx" {
-		c.RowsMax, c.Linger, c.QueueMax = t.Influx.Batch, t.Influx.Linger, int64(t.Influx.Queue)
-	}
-	want.Delivery = sinks.NewDelivery(s, c)
+	wait := t.Delivery()
+	want.Delivery = sinks.NewDelivery(s, sinks.DeliveryConfig{
+		Pipeline: pipe, Sink: name, Dead: dead, Log: d.log, Metrics: d.metrics,
+		RowsMax: wait.Batch, Linger: wait.Linger, QueueMax: int64(wait.Queue),
+	})
 	d.all = append(d.all, want)
 	return want, nil
 }

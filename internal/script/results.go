@@ -85,7 +85,7 @@ func (r *results) targets(f *config.File, list []config.Target) ([]target, error
 		switch t.Kind {
 		case "topic":
 			label = ""
-			sink, err = sinks.NewTopic(sinks.TopicConfig{Topic: t.Topic.Topic, QoS: byte(t.Topic.QoS), Retain: t.Topic.Retain, Fields: t.Topic.Fields}, publisher{r, said})
+			sink, err = node.NewTopic(t.Topic, publisher{r, said})
 		case "stdout":
 			sink, err = sinks.NewStdout(sinks.StdoutConfig{Line: t.Stdout.Line, Fields: t.Stdout.Fields}, said)
 		case "file":
