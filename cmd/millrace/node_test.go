@@ -25,6 +25,7 @@ type running struct {
 	out, err *output
 	end      context.CancelFunc
 	exit     chan int
+	path     string // of its configuration
 	broker   string // port
 	http     string // host:port
 }
@@ -65,8 +66,8 @@ func start(t *testing.T, yaml string) *running {
 	t.Helper()
 	ctx, end := context.WithCancel(context.Background())
 	r := &running{t: t, out: &output{}, err: &output{}, end: end, exit: make(chan int, 1)}
-	path := writeFile(t, "node.yaml", listenAnywhere+yaml)
-	go func() { r.exit <- run(ctx, []string{"run", path}, streams{strings.NewReader(""), r.out, r.err}) }()
+	r.path = writeFile(t, "node.yaml", listenAnywhere+yaml)
+	go func() { r.exit <- run(ctx, []string{"run", r.path}, streams{strings.NewReader(""), r.out, r.err}) }()
 	t.Cleanup(func() {
 		end()
 		if t.Failed() {

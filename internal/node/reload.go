@@ -14,7 +14,7 @@ import (
 // watchEvery is how often the configuration and the files that it names are
 // looked at. A change counts when it has stayed as it is for as long again,
 // so that a file is not read while it is written.
-const watchEvery = 2 * time.Second
+const watchEvery = time.Second
 
 // Reload reads the configuration again, as if its file had changed. It does
 // not wait; the log tells what became of it.
@@ -146,6 +146,8 @@ func (n *Node) exchange(ctx context.Context) error {
 	}
 	next.closeUnused(n.ctx, pipes)
 	n.retire(old.sinks.without(next.sinks))
+	part(old, next)
+	n.join(next)
 	n.deliver(next)
 	return failed
 }
@@ -162,7 +164,7 @@ func (r *running) closeUnused(ctx context.Context, pipes []*Pipeline) {
 // install makes next what runs: for the broker, and for the dispatcher, which
 // must be between two rounds.
 func (n *Node) install(next *running) {
-	table := newRoutes(next.pipelines(), next.edition)
+	table := newRoutes(next.pipelines(), n.sources, next.edition)
 	n.routes.Store(table)
 	n.dispatcher.routes = table
 	n.dispatcher.feeds = nil

@@ -18,6 +18,7 @@ type running struct {
 	file    *config.File
 	edition int
 	runners []*runner // in the order of the file
+	links   map[string]*link
 	sinks   *deliveries
 }
 
@@ -26,6 +27,7 @@ type running struct {
 type recipe struct {
 	pipelines []config.Pipeline
 	sinks     []config.Target // the named ones that they use
+	links     []int           // those that they publish through
 	files     []stamp
 }
 
@@ -52,11 +54,12 @@ func stampsOf(paths []string) []stamp {
 	return all
 }
 
-func recipeOf(f *config.File, t *Tree) recipe {
+func recipeOf(f *config.File, links map[string]*link, t *Tree) recipe {
 	var r recipe
 	t.All(func(t *Tree) {
 		r.pipelines = append(r.pipelines, *t.Pipeline.Config)
 		for _, list := range t.Pipeline.Config.Targets() {
+			r.links = append(r.links, linksOf(list, links)...)
 			for i := range list {
 				if list[i].Ref != "" {
 					r.sinks = append(r.sinks, *f.Sink(list[i].Ref))
@@ -70,26 +73,23 @@ func recipeOf(f *config.File, t *Tree) recipe {
 
 // build makes an edition of f out of its pipelines and of what of old can
 // stay as it is. It changes nothing of old.
-func (n *Node) build(f *config.File, pipes []*Pipeline, old *running) (next *running, err error) {
-	next = &running{file: f, sinks: &deliveries{file: f, stdout: n.opts.Stdout, broker: n.broker, log: n.log, metrics: n.metrics}}
+func (n *Node) build(f *config.File, pipes []*Pipeline, old *running) (*running, error) {
+	next := &running{file: f, sinks: &deliveries{file: f, stdout: n.opts.Stdout, broker: n.broker, log: n.log, metrics: n.metrics}}
 	if old != nil {
 		next.edition = old.edition + 1
 		next.sinks.old = slices.Clone(old.sinks.all)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, next.sinks.abandon())
-		}
-	}()
-	if err := next.sinks.openNamed(n.refused("")); err != nil {
+	var err error
+	if next.links, err = n.openLinks(f, old); err != nil {
 		return nil, err
 	}
-	trees, err := Trees(pipes, func(p *Pipeline) (pipeline.Results, error) { return n.outlet(p, next.sinks) })
+	next.sinks.links = next.links
+	trees, err := n.connect(pipes, next.sinks)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, next.sinks.abandon())
 	}
 	for _, t := range trees {
-		made := recipeOf(f, t)
+		made := recipeOf(f, next.links, t)
 		if r := old.same(t, made); r != nil {
 			next.runners = append(next.runners, r)
 			continue
@@ -97,6 +97,14 @@ func (n *Node) build(f *config.File, pipes []*Pipeline, old *running) (next *run
 		next.runners = append(next.runners, newRunner(t, made, n.dispatcher, n.log, n.metrics))
 	}
 	return next, nil
+}
+
+// connect opens the sinks of pipelines and returns their trees.
+func (n *Node) connect(pipes []*Pipeline, all *deliveries) ([]*Tree, error) {
+	if err := all.openNamed(n.refused("")); err != nil {
+		return nil, err
+	}
+	return Trees(pipes, func(p *Pipeline) (pipeline.Results, error) { return n.outlet(p, all) })
 }
 
 // same returns the runner of old that was made of the same, or nil.

@@ -100,6 +100,9 @@ func samplePayload(p *Pipeline) string {
 		parts = append(parts, fmt.Sprintf(`"%s":%s`, f.Field, nowIn(f.Unit)))
 	}
 	for _, c := range p.fields {
+		if c.Name == p.Config.Time.Field {
+			continue
+		}
 		value := map[pipeline.Kind]string{pipeline.Float: "21.5", pipeline.Int: "3", pipeline.Bool: "true"}[c.Kind]
 		if value == "" {
 			value = `"a"`
