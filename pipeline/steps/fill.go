@@ -258,3 +258,9 @@ func (f *Fill) Restore(snapshot []byte) error {
 	})
 	return r.end()
 }
+
+var (
+	_ pipeline.Advancer    = (*Fill)(nil)
+	_ pipeline.Delayer     = (*Fill)(nil)
+	_ pipeline.Snapshotter = (*Fill)(nil)
+)
