@@ -142,23 +142,48 @@ func TestBatchingAndRestartsDoNotShow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 3 {
-				all := events(r, 1200)
-				never := func() bool { return false }
-				want := play(t, build, all, func() int { return 256 }, never, r)
-				if len(want.main) < 20 {
-					t.Fatalf("only %d results: nothing is shown", len(want.main))
-				}
-				for _, stop := range []func() bool{never, func() bool { return r.IntN(20) == 0 }} {
-					for _, cut := range []func() int{func() int { return 1 + r.IntN(4) }, func() int { return 1 + r.IntN(400) }} {
-						got := play(t, build, all, cut, stop, r)
-						sameRows(t, got.main, want.main)
-						slices.Sort(got.late)
-						slices.Sort(want.late)
-						sameRows(t, got.late, want.late)
-						sameRows(t, got.dead, want.dead)
-					}
-				}
+				hides(t, r, build)
 			}
+		})
+	}
+}
+
+// hides plays the same events cut and stopped in several ways.
+func hides(t *testing.T, r *rand.Rand, build chainOf) {
+	t.Helper()
+	all := events(r, 1200)
+	never := func() bool { return false }
+	want := play(t, build, all, func() int { return 256 }, never, r)
+	if len(want.main) < 20 {
+		t.Fatalf("only %d results: nothing is shown", len(want.main))
+	}
+	for _, stop := range []func() bool{never, func() bool { return r.IntN(20) == 0 }} {
+		for _, cut := range []func() int{func() int { return 1 + r.IntN(4) }, func() int { return 1 + r.IntN(400) }} {
+			got := play(t, build, all, cut, stop, r)
+			sameRows(t, got.main, want.main)
+			slices.Sort(got.late)
+			slices.Sort(want.late)
+			sameRows(t, got.late, want.late)
+			sameRows(t, got.dead, want.dead)
+		}
+	}
+}
+
+func TestNoWindowShowsBatchesAndRestarts(t *testing.T) {
+	r := seeded(t)
+	rt := newRuntime(t, Options{})
+	for name, rule := range map[string]pipeline.Window{
+		"early and corrected": {Size: 1e6, Early: 200_000, Correct: 1e6, PanesMax: 64},
+		"hopping":             {Kind: pipeline.Hopping, Size: 1e6, Every: 300_000, PanesMax: 64},
+		"corrected":           {Kind: pipeline.Hopping, Size: 500_000, Every: 250_000, Correct: 1e6, PanesMax: 64},
+		"sliding":             {Kind: pipeline.Sliding, Size: 800_000, PanesMax: 5},
+		"session":             {Kind: pipeline.Session, Size: 200_000, Early: 300_000, PanesMax: 64},
+		"counted":             {Kind: pipeline.Counted, Size: 10, Every: 4, PanesMax: 64},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hides(t, r, func(t *testing.T, keys *pipeline.Keys) []pipeline.Stage {
+				return []pipeline.Stage{newWindowOf(t, rt, keys, rule, "count", "mean", "quantile", "stddev", "last", "integral", "distinct", "top")}
+			})
 		})
 	}
 }

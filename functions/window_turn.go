@@ -22,7 +22,7 @@ type asked struct {
 // reserve makes the slots in which panes are merged, so that a full memory
 // does not stop windows from speaking.
 func (w *Window) reserve() error {
-	if w.panes.Kind == pipeline.Tumbling || w.panes.Kind == pipeline.Session || w.panes.Panes() == 1 && w.panes.Kind != pipeline.Sliding {
+	if !w.panes.Shared() {
 		return nil
 	}
 	for range scratchSlots {
@@ -118,7 +118,10 @@ func (w *Window) enter(in *pipeline.Batch, i int, out *pipeline.Outputs) bool {
 		out.DeadRow(in, i, w.name, "window: key %s has %d panes open, the most is %d", quoted(w.keys.Name(in.Key[i])), w.panes.PanesMax, w.panes.PanesMax)
 		return false
 	}
-	p := w.paneOf(id)
+	if int(id) >= len(w.info) || !w.info[id].isOpen {
+		w.paneOf(id)
+	}
+	p := &w.info[id]
 	if p.failed != nil {
 		out.DeadRow(in, i, w.name, "window: %v", p.failed)
 		return false
@@ -228,7 +231,7 @@ func (w *Window) ask(a asked, out *pipeline.Outputs) error {
 		}
 	}
 	number := w.pieces[0]
-	if len(w.pieces) > 1 || w.panes.Kind == pipeline.Sliding {
+	if w.scratch != nil { // other windows share its panes
 		number = w.scratch[len(w.asked)]
 		clear(w.slots.bytes(w.inst, number))
 		if err := w.merge(number, w.pieces); err != nil {

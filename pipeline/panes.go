@@ -99,8 +99,14 @@ func (p *Panes) Assign(b *Batch, from int, t *Turn) (to int) {
 	t.begin(from)
 	p.grow(b.Keys.Len())
 	p.call++
+	usual := p.Kind == Tumbling && p.lanes == nil
 	for i := from; i < b.Rows(); i++ {
-		if i > from && p.mustWait(b.Key[i], b.Time[i]) {
+		if usual {
+			if id := p.usual(b.Key[i], b.Time[i], b.Mark[i]); id >= 0 {
+				t.IDs = append(t.IDs, id)
+				continue
+			}
+		} else if i > from && p.mustWait(b.Key[i], b.Time[i]) {
 			return i
 		}
 		var id int32
@@ -117,6 +123,20 @@ func (p *Panes) Assign(b *Batch, from int, t *Turn) (to int) {
 		t.IDs = append(t.IDs, id)
 	}
 	return b.Rows()
+}
+
+// usual is slice for a row that goes into the latest pane of its key and has
+// nothing follow, as most do; -1: it is not one of them.
+func (p *Panes) usual(key uint32, at, mark int64) int32 {
+	open := p.open[key]
+	if len(open) == 0 {
+		return -1
+	}
+	o := &open[len(open)-1]
+	if d := at - o.Start; d < 0 || d >= p.pane || mark >= open[0].Start+p.pane {
+		return -1
+	}
+	return o.ID
 }
 
 // mustWait tells whether a row goes into a pane that has just been asked to
@@ -147,6 +167,9 @@ func (p *Panes) Advance(marks *Marks, keys *Keys, t *Turn) {
 		}
 		if mark := marks.Of(uint32(key)); mark >= p.nextOf(uint32(key)) {
 			p.close(uint32(key), mark, -1, t)
+			if p.lanes != nil {
+				p.early(uint32(key), mark, -1, t)
+			}
 		}
 	}
 	slices.SortStableFunc(t.Then, func(a, b Step) int {
@@ -166,23 +189,54 @@ func (p *Panes) nextOf(key uint32) int64 {
 	return p.open[key][0].Start + p.Size
 }
 
-// close lets the windows speak whose time is over at a watermark, and those
-// that are to speak early.
+// close lets the windows speak whose time is over at a watermark. A row comes
+// after what its watermark closes, as it is not older than that, or late.
 func (p *Panes) close(key uint32, mark int64, by int32, t *Turn) {
-	if p.Kind == Session {
-		p.closeSessions(key, mark, by, t)
-	} else {
-		p.closeSlices(key, mark, by, t)
+	if len(p.open[key]) > 0 && mark >= p.nextOf(key) {
+		if p.Kind == Session {
+			p.closeSessions(key, mark, by, t)
+		} else {
+			p.closeSlices(key, mark, by, t)
+		}
 	}
 	if p.lanes == nil {
 		return
 	}
 	l := &p.lanes[key]
+	l.Spoken = max(l.Spoken, mark)
+	if len(p.open[key]) == 0 {
+		l.EarlyAt = NoMark
+	}
+}
+
+// opened notes that a key has a new row.
+func (p *Panes) opened(key uint32, mark int64, by int32, t *Turn) {
+	if p.lanes == nil {
+		return
+	}
+	l := &p.lanes[key]
+	if len(p.open[key]) == 1 && l.EarlyAt == NoMark {
+		l.EarlyAt = p.earlyAfter(mark)
+	}
+	p.early(key, mark, by, t)
+}
+
+// early lets open windows speak if the watermark has come so far, and finds
+// out what comes next.
+func (p *Panes) early(key uint32, mark int64, by int32, t *Turn) {
+	l := &p.lanes[key]
 	if p.Early > 0 && mark != NoMark && mark >= l.EarlyAt {
 		p.speakEarly(key, by, t)
-		l.EarlyAt = FloorTo(mark, p.Early) + p.Early
+		l.EarlyAt = p.earlyAfter(mark)
 	}
 	l.next = p.nextEvent(key)
+}
+
+func (p *Panes) earlyAfter(mark int64) int64 {
+	if mark == NoMark || p.Early == 0 {
+		return NoMark
+	}
+	return FloorTo(mark, p.Early) + p.Early
 }
 
 // speakEarly lets the open windows of a key speak that have new rows.
@@ -224,21 +278,6 @@ func (p *Panes) nextEvent(key uint32) int64 {
 		}
 	}
 	return next
-}
-
-// opened sets what a lane has to know before the first pane of a key.
-func (p *Panes) opened(key uint32, mark int64) {
-	if p.lanes == nil || len(p.open[key]) > 0 {
-		return
-	}
-	l := &p.lanes[key]
-	l.Spoken = max(l.Spoken, mark)
-	if p.Early > 0 {
-		l.EarlyAt = NoMark
-		if mark != NoMark {
-			l.EarlyAt = FloorTo(mark, p.Early) + p.Early
-		}
-	}
 }
 
 // NewID gives out a number that no pane has, for good or until Free.

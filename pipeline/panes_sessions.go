@@ -22,6 +22,7 @@ func (p *Panes) sessions(key uint32, at int64) (from, to int) {
 
 func (p *Panes) session(b *Batch, i int, t *Turn) int32 {
 	key, at, mark := b.Key[i], b.Time[i], b.Mark[i]
+	p.close(key, mark, int32(i), t)
 	from, to := p.sessions(key, at)
 	switch {
 	case from < to:
@@ -34,19 +35,12 @@ func (p *Panes) session(b *Batch, i int, t *Turn) int32 {
 	case len(p.open[key]) >= p.PanesMax:
 		return PaneOverflow
 	default:
-		p.opened(key, mark)
 		p.add(key, at)
 	}
 	o := &p.open[key][from]
 	o.Start, o.Last, o.Fresh = min(o.Start, at), max(o.Last, at), true
-	id := o.ID
-	if p.lanes != nil {
-		p.lanes[key].next = p.nextEvent(key)
-	}
-	if mark >= p.nextOf(key) {
-		p.close(key, mark, int32(i), t)
-	}
-	return id
+	p.opened(key, mark, int32(i), t)
+	return o.ID
 }
 
 // join makes session k and the one behind it one.

@@ -27,7 +27,8 @@ func (p *Panes) nextEnd(start, spoken int64) int64 {
 
 func (p *Panes) slice(b *Batch, i int, t *Turn) int32 {
 	key, at, mark := b.Key[i], b.Time[i], b.Mark[i]
-	o := p.sliceOf(key, at)
+	p.close(key, mark, int32(i), t)
+	o, isNew := p.sliceOf(key, at), false
 	if o == nil {
 		start := FloorTo(at, p.pane)
 		if p.lastEnd(start)+p.Correct <= mark {
@@ -36,21 +37,16 @@ func (p *Panes) slice(b *Batch, i int, t *Turn) int32 {
 		if len(p.open[key]) >= p.PanesMax {
 			return PaneOverflow
 		}
-		p.opened(key, mark)
-		o = p.add(key, start)
-		if p.lanes != nil {
-			p.lanes[key].next = p.nextEvent(key)
-		}
+		o, isNew = p.add(key, start), true
 	}
 	o.Fresh = true
-	id := o.ID
-	if p.Correct > 0 && o.Start < p.lanes[key].Spoken {
+	if p.Correct > 0 && o.Start < mark {
 		p.correct(key, o, mark, int32(i), t)
 	}
-	if mark >= p.nextOf(key) {
-		p.close(key, mark, int32(i), t)
+	if isNew || p.lanes != nil && mark >= p.lanes[key].next {
+		p.opened(key, mark, int32(i), t)
 	}
-	return id
+	return o.ID
 }
 
 // sliceOf returns the open pane that holds the time at, or nil.
@@ -83,7 +79,6 @@ func (p *Panes) closeSlices(key uint32, mark int64, by int32, t *Turn) {
 		spoken = end
 	}
 	if p.lanes != nil {
-		p.lanes[key].Spoken = max(spoken, mark)
 		p.forget(key, mark)
 	}
 	n := 0

@@ -27,16 +27,22 @@ func (p *Panes) slide(b *Batch, i int, t *Turn) int32 {
 	if at < mark {
 		return PaneLate
 	}
+	p.settleUpTo(key, mark, int32(i), t)
 	p.expire(key, before(mark, p.Size), t) // what no row from here on needs
 	if len(p.open[key]) >= p.PanesMax {
 		return PaneOverflow
 	}
 	id := p.add(key, at).ID
+	p.settleUpTo(key, mark, int32(i), t)
+	return id
+}
+
+// settleUpTo lets the windows speak that end at a watermark or before.
+func (p *Panes) settleUpTo(key uint32, mark int64, by int32, t *Turn) {
 	l := &p.lanes[key]
 	for int(l.Settled) < len(p.open[key]) && p.open[key][l.Settled].Start <= mark {
-		p.settle(key, int32(i), t)
+		p.settle(key, by, t)
 	}
-	return id
 }
 
 // settle lets the window speak that ends with the first waiting pane.

@@ -42,3 +42,6 @@ func (w *Window) Pane() int64 {
 
 // Panes returns how many panes make up a window.
 func (w *Window) Panes() int64 { return w.Size / w.Pane() }
+
+// Shared tells whether windows share panes.
+func (w *Window) Shared() bool { return w.Kind == Sliding || w.Every != 0 && w.Every != w.Size }
