@@ -60,6 +60,7 @@ type Link struct {
 	route   func(topic []byte) uint32
 	log     *slog.Logger
 	count   *linkCounters
+	show    func() // shows in the metrics whether the link is up
 	wait    linkTimes
 
 	subscribed bool // once, so that a session that lives on has our subscriptions; only Run uses it
@@ -104,18 +105,14 @@ func NewLink(o LinkOptions) (*Link, error) {
 		own:      dropped("own"), hops: dropped("hops"), oversized: dropped("oversized"),
 		topic: dropped("topic"), full: dropped("journal"), unasked: dropped("unasked"),
 	}
-	o.Metrics.Gauge("millrace_link_up", func() float64 {
-		if s, _, _ := l.state(); s == nil {
-			return 0
-		}
-		return 1
-	}, "broker", c.Name)
+	l.show = func() { o.Metrics.Gauge("millrace_link_up", l.isUp, "broker", c.Name) }
 	return l, nil
 }
 
 // Run keeps the link up until ctx ends; it returns when everything it started
 // has ended. It is called once.
 func (l *Link) Run(ctx context.Context) {
+	l.show()
 	retry := retry{first: l.wait.first, most: l.wait.most}
 	logged := false // that the link is down
 	down := time.Now()
@@ -166,6 +163,13 @@ func (l *Link) state() (*session, error, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.up, l.last, l.changed
+}
+
+func (l *Link) isUp() float64 {
+	if s, _, _ := l.state(); s == nil {
+		return 0
+	}
+	return 1
 }
 
 // connect dials, introduces us and subscribes.

@@ -50,6 +50,12 @@ var (
 // fewer if the other broker says so, wait for their acknowledgement. What
 // became of it is known after Settle. Topic and payload are free again.
 func (f *Flight) Publish(topic, payload []byte, qos byte, retain bool, hop uint8) error {
+	return f.PublishWith(topic, payload, qos, retain, hop, nil)
+}
+
+// PublishWith is Publish with properties, nil for none, which stay the
+// caller's. In MQTT 3.1.1 they are left out.
+func (f *Flight) PublishWith(topic, payload []byte, qos byte, retain bool, hop uint8, with *topics.Properties) error {
 	switch err := topics.ValidTopic(topic); {
 	case err != nil:
 		return fmt.Errorf("broker: publish to %q: %w", topic, err)
@@ -60,9 +66,7 @@ func (f *Flight) Publish(topic, payload []byte, qos byte, retain bool, hop uint8
 	}
 	m := packets.Publish{Topic: string(topic), Payload: payload, QoS: qos, Retain: retain, Properties: &packets.Properties{}}
 	if f.s.conn.older == nil {
-		m.Properties.User = []packets.User{
-			{Key: hopsProperty, Value: strconv.Itoa(int(hop))}, {Key: originProperty, Value: f.s.link.config.ClientID},
-		}
+		f.fill(m.Properties, hop, with)
 	}
 	if most := int64(f.s.sizeMax); most > 0 && sizeOf(&m) > most {
 		return fmt.Errorf("broker: publish to %s: a packet of %d bytes is more than the other broker takes, %d", topic, sizeOf(&m), most)
@@ -76,6 +80,23 @@ func (f *Flight) Publish(topic, payload []byte, qos byte, retain bool, hop uint8
 		f.flush()
 	}
 	return nil
+}
+
+// fill fills the properties of a message; those by which links know it come first.
+func (f *Flight) fill(p *packets.Properties, hop uint8, with *topics.Properties) {
+	p.User = []packets.User{
+		{Key: hopsProperty, Value: strconv.Itoa(int(hop))}, {Key: originProperty, Value: f.s.link.config.ClientID},
+	}
+	if with == nil {
+		return
+	}
+	p.ContentType, p.ResponseTopic = with.ContentType, with.ResponseTopic
+	if with.Expiry > 0 {
+		p.MessageExpiry = &with.Expiry
+	}
+	for _, u := range with.User {
+		p.User = append(p.User, packets.User{Key: u.Name, Value: u.Value})
+	}
 }
 
 // sizeOf returns the bytes of a packet.

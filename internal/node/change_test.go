@@ -16,7 +16,7 @@ func TestMessagesOnRoutesOfAnOldEditionAreAskedForAgain(t *testing.T) {
 	next := newRoutes(pipesOf(t, []string{"c"}, []string{"a"}), 4)
 	for _, topic := range []string{"a", "b", "c"} {
 		route := old.of([]byte(topic))
-		if got, want := next.pipelines(route, []byte(topic)), next.router.Match(nil, []byte(topic)); !slices.Equal(got, want) {
+		if got, want := next.pipelines(route, []byte(topic)), next.routers[0].Match(nil, []byte(topic)); !slices.Equal(got, want) {
 			t.Errorf("%s on route %d: got %v, want %v", topic, route, got, want)
 		}
 		if next.same([]journal.Record{{Route: route}, {Route: route}}) {

@@ -17,6 +17,7 @@ type delivery struct {
 	name     string
 	target   config.Target
 	files    []stamp
+	link     *link              // to the other broker that it publishes to, or nil
 	end      context.CancelFunc // ends Run; nil before it begins
 	ended    chan struct{}      // closed when Run has returned
 }
@@ -31,7 +32,7 @@ func (d *delivery) deliver(ctx context.Context) {
 // same, or nil. Each is given out once.
 func (d *deliveries) reuse(want *delivery) *delivery {
 	for i, one := range d.old {
-		if one != nil && one.pipeline == want.pipeline && one.name == want.name && reflect.DeepEqual(one.target, want.target) && reflect.DeepEqual(one.files, want.files) {
+		if one != nil && one.pipeline == want.pipeline && one.name == want.name && one.link == want.link && reflect.DeepEqual(one.target, want.target) && reflect.DeepEqual(one.files, want.files) {
 			d.old[i] = nil
 			return one
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"millrace.dev/millrace/internal/config"
 	"millrace.dev/millrace/internal/journal"
 	"millrace.dev/millrace/pipeline/topics"
 )
@@ -18,7 +19,7 @@ func pipesOf(t *testing.T, filters ...[]string) []*Pipeline {
 	t.Helper()
 	var all []*Pipeline
 	for _, list := range filters {
-		p := &Pipeline{}
+		p := &Pipeline{Config: &config.Pipeline{}}
 		for _, s := range list {
 			f, err := topics.ParseFilter(s)
 			if err != nil {
@@ -26,6 +27,7 @@ func pipesOf(t *testing.T, filters ...[]string) []*Pipeline {
 			}
 			p.Filters = append(p.Filters, f)
 		}
+		p.sources = len(p.Filters)
 		all = append(all, p)
 	}
 	return all

@@ -51,6 +51,8 @@ type Node struct {
 	broker     *broker.Broker
 	dispatcher *dispatcher
 	rebirths   *rebirths
+	others     []string // names of the other brokers since the start; the first is source 1
+	linked     int      // links opened since the start
 	http       net.Listener
 	ready      chan struct{}
 	asked      chan struct{} // holds a call of Reload
@@ -172,6 +174,7 @@ func (n *Node) Run(ctx, stop context.Context) error {
 	}
 	now := n.now.Load()
 	n.begin(now)
+	n.join(now)
 	n.deliver(now)
 	n.servers.Go(func() { n.rebirths.run(n.serve) })
 	n.servers.Go(func() { n.watch(ctx) })

@@ -164,7 +164,7 @@ func (r *running) closeUnused(ctx context.Context, pipes []*Pipeline) {
 // install makes next what runs: for the broker, and for the dispatcher, which
 // must be between two rounds.
 func (n *Node) install(next *running) {
-	table := newRoutes(next.pipelines(), n.sources, next.edition)
+	table := newRoutes(next.pipelines(), next.edition, n.others...)
 	n.routes.Store(table)
 	n.dispatcher.routes = table
 	n.dispatcher.feeds = nil

@@ -13,10 +13,12 @@ const (
 	routesMax = 1 << 16 // sets of several pipelines that get a number of their own
 	routeAsk  = 1 << 31 // the route of a topic that reaches yet another set: ask the router again
 
-	// Between stands the edition of the table. What waits in the journal with
-	// a number of another edition is asked for again, so a number would have
-	// to wait there while editionsMax tables come and go to be mistaken.
-	editionShift = 19
+	// Between stand the number of the broker that the message is from, and
+	// the edition of the table. What waits in the journal with a number of
+	// another edition is asked for again, so a number would have to wait there
+	// while editionsMax tables come and go to be mistaken.
+	sourceShift  = 19
+	editionShift = 24
 	editionsMax  = 1 << (31 - editionShift)
 )
 
@@ -25,36 +27,66 @@ const (
 // sets of several are numbered as they appear. Its methods may be called at
 // the same time.
 type routes struct {
-	edition uint32 // in its place
-	router  *topics.Router
-	alone   [][]int32 // by route, of nobody and of one pipeline
+	edition uint32           // in its place
+	routers []*topics.Router // by source; 0 is the embedded broker
+	alone   [][]int32        // by route, of nobody and of one pipeline
 
 	mu     sync.RWMutex
 	number map[string]uint32         // of a set of several, by its bytes
 	shared atomic.Pointer[[][]int32] // the sets of several, from route len(alone) on
 }
 
-// newRoutes returns the table of that edition, which differs from the one before.
-func newRoutes(pipes []*Pipeline, edition int) *routes {
+// newRoutes returns the table of that edition, which differs from the one
+// before. others are the names of the other brokers that messages come from;
+// their numbers begin with 1.
+func newRoutes(pipes []*Pipeline, edition int, others ...string) *routes {
 	r := &routes{edition: uint32(edition%editionsMax) << editionShift, alone: [][]int32{nil}, number: map[string]uint32{}}
-	var filters [][]*topics.Filter
-	for i, p := range pipes {
-		filters = append(filters, p.Filters)
+	for i := range pipes {
 		r.alone = append(r.alone, []int32{int32(i)})
 	}
-	r.router = topics.NewRouter(filters)
+	for _, source := range append([]string{""}, others...) {
+		var filters [][]*topics.Filter
+		for _, p := range pipes {
+			filters = append(filters, p.filtersAt(source))
+		}
+		r.routers = append(r.routers, topics.NewRouter(filters))
+	}
 	r.shared.Store(&[][]int32{})
 	return r
 }
 
-// of returns the route of a topic.
-func (r *routes) of(topic []byte) uint32 {
+// filtersAt returns what the pipeline takes from a broker: its rows are from
+// one, what becomes tables is from the embedded one.
+func (p *Pipeline) filtersAt(source string) []*topics.Filter {
+	var all []*topics.Filter
+	if p.Config.From.Broker == source {
+		all = append(all, p.Filters[:p.sources]...)
+	}
+	if source == "" {
+		all = append(all, p.Filters[p.sources:]...)
+	}
+	return all
+}
+
+// of returns the route of a topic of the embedded broker.
+func (r *routes) of(topic []byte) uint32 { return r.from(0, topic) }
+
+// from returns the route of a topic of a broker.
+func (r *routes) from(source int, topic []byte) uint32 {
+	if source >= len(r.routers) {
+		return 0 // it is newer than this table
+	}
 	var room [16]int32
-	set := r.router.Match(room[:0], topic)
-	switch len(set) {
-	case 0:
+	set := r.routers[source].Match(room[:0], topic)
+	if len(set) == 0 {
 		return 0
-	case 1:
+	}
+	return r.set(set) | uint32(source)<<sourceShift
+}
+
+// set returns the number of a set of pipelines, which is not empty.
+func (r *routes) set(set []int32) uint32 {
+	if len(set) == 1 {
 		return r.edition | uint32(set[0]) + 1
 	}
 	var bytes [64]byte
@@ -92,9 +124,12 @@ func (r *routes) add(key string, set []int32) uint32 {
 // change them. The topic is that of the message.
 func (r *routes) pipelines(route uint32, topic []byte) []int32 {
 	if !r.knows(route) {
-		return r.router.Match(nil, topic)
+		if source := int(route >> sourceShift & (sourcesMax - 1)); source < len(r.routers) {
+			return r.routers[source].Match(nil, topic)
+		}
+		return nil
 	}
-	route -= r.edition
+	route &= 1<<sourceShift - 1
 	if route < uint32(len(r.alone)) {
 		return r.alone[route]
 	}

@@ -9,13 +9,17 @@ import (
 
 // NewTopic opens the topic sink that c describes.
 func NewTopic(c *config.TopicSink, p sinks.Publisher) (sinks.Sink, error) {
-	return sinks.NewTopic(sinks.TopicConfig{
+	return sinks.NewTopic(topicConfig(c), p)
+}
+
+func topicConfig(c *config.TopicSink) sinks.TopicConfig {
+	return sinks.TopicConfig{
 		Topic: c.Topic, QoS: byte(c.QoS), Retain: c.Retain,
 		Format: c.Format, Fields: c.Fields, Measurement: c.Measurement, Tags: c.Tags,
 		Properties: sinks.TopicProperties{
 			ContentType: c.ContentType, ResponseTopic: c.ResponseTopic, Expiry: c.Expiry, User: headers(c.Properties), ID: c.ID,
 		},
-	}, p)
+	}
 }
 
 func headers(ts config.Texts) []sinks.Header {

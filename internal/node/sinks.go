@@ -14,10 +14,14 @@ import (
 	"millrace.dev/millrace/sinks"
 )
 
-// newSink opens the sink that t describes.
-func newSink(f *config.File, t *config.Target, out io.Writer, p sinks.Publisher) (sinks.Sink, error) {
+// newSink opens the sink that t describes. l is the link to the other broker
+// that it publishes to, or nil.
+func newSink(f *config.File, t *config.Target, out io.Writer, p sinks.Publisher, l *link) (sinks.Sink, error) {
 	switch t.Kind {
 	case "topic":
+		if l != nil {
+			return sinks.NewRemote(topicConfig(t.Topic), l.begin)
+		}
 		return NewTopic(t.Topic, p)
 	case "stdout":
 		return sinks.NewStdout(sinks.StdoutConfig{Line: t.Stdout.Line, Fields: t.Stdout.Fields}, out)
@@ -67,6 +71,7 @@ type deliveries struct {
 	broker  sinks.Publisher
 	log     *slog.Logger
 	metrics *metrics.Registry
+	links   map[string]*link // to other brokers
 	dead    func([]pipeline.DeadLetter)
 
 	old   []*delivery // of the edition before; nil where it is used again
@@ -107,11 +112,14 @@ func (d *deliveries) openNamed(dead func([]pipeline.DeadLetter)) error {
 
 func (d *deliveries) add(pipe, name string, t *config.Target, dead func([]pipeline.DeadLetter)) (*delivery, error) {
 	want := &delivery{pipeline: pipe, name: name, target: *t, files: stampsOf(d.file.Reads(*t)), ended: make(chan struct{})}
+	if t.Topic != nil {
+		want.link = d.links[t.Topic.MQTT]
+	}
 	if one := d.reuse(want); one != nil {
 		d.all = append(d.all, one)
 		return one, nil
 	}
-	s, err := newSink(d.file, t, d.stdout, d.broker)
+	s, err := newSink(d.file, t, d.stdout, d.broker, want.link)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", t.Kind, err)
 	}

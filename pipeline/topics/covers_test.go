@@ -19,7 +19,6 @@ func TestAFilterCoversAnotherIfItMatchesAllThatTheOtherDoes(t *testing.T) {
 		}
 		return strings.Join(levels, "/")
 	}
-	// A filter with $x for + and $y/$y for # is the most special topic that it matches.
 	covered, not := 0, 0
 	for range 20_000 {
 		a, b := random([]string{"a", "b", "+", "$a"}, true), random([]string{"a", "b", "+", "$a"}, true)
