@@ -22,7 +22,7 @@ func TestMessagesOnRoutesOfAnOldEditionAreAskedForAgain(t *testing.T) {
 		if next.same([]journal.Record{{Route: route}, {Route: route}}) {
 			t.Errorf("%s: a round on an old route was taken for one of the same topics", topic)
 		}
-		if got, want := old.pipelines(route, nil), old.router.Match(nil, []byte(topic)); !slices.Equal(got, want) {
+		if got, want := old.pipelines(route, nil), old.routers[0].Match(nil, []byte(topic)); !slices.Equal(got, want) {
 			t.Errorf("%s: got %v in its own edition, want %v", topic, got, want)
 		}
 	}
