@@ -47,22 +47,59 @@ func (n *node) guess(k int, written []byte, child *node) {
 
 // begins reports whether p begins as the member was written.
 func (g *guess) begins(p []byte) bool {
-	if len(g.written) > 16 || len(p) < 16 {
-		return len(g.written) <= len(p) && string(p[:len(g.written)]) == string(g.written)
+	n := len(g.written)
+	switch {
+	case n <= 8 && len(p) >= 8:
+		return (binary.LittleEndian.Uint64(p)^g.words[0])&g.masks[0] == 0
+	case n <= 16 && len(p) >= 16:
+		return (binary.LittleEndian.Uint64(p)^g.words[0])&g.masks[0]|(binary.LittleEndian.Uint64(p[8:])^g.words[1])&g.masks[1] == 0
 	}
-	return (binary.LittleEndian.Uint64(p)^g.words[0])&g.masks[0]|(binary.LittleEndian.Uint64(p[8:])^g.words[1])&g.masks[1] == 0
+	return n <= len(p) && string(p[:n]) == string(g.written)
+}
+
+// alike reads an object from member k on, as long as it is written as the last
+// one at n was and its values are plain; p[i] is the { or , before the member.
+// It returns the first member that differs and the place before it, or -1 and
+// the place behind the object.
+func (s *scanner) alike(p []byte, i int, n *node, k int) (int, int) {
+	if n == nil {
+		return k, i
+	}
+	q := p[i:]
+	for ; k < len(n.guesses); k++ {
+		g := &n.guesses[k]
+		if !g.begins(q) || !g.child.isLeaf() {
+			break
+		}
+		var v *slot
+		if g.child != nil {
+			v = g.child.slot
+		}
+		rest := q[len(g.written):]
+		end := s.plainValue(rest, v)
+		if end == 0 {
+			break
+		}
+		if q = rest[end:]; q[0] == '}' {
+			return -1, len(p) - len(q) + 1
+		}
+	}
+	return k, len(p) - len(q)
 }
 
 // isLeaf reports whether nothing is wanted below n, nil where nothing at all
 // is wanted.
 func (n *node) isLeaf() bool { return n == nil || n.names == nil && n.items == nil }
 
-// plainValue reads the text or number at the beginning of p for v, nil where
-// nobody wants it, and returns where it ends; 0 if it is no plain text or
-// number with a comma or brace behind it, and then nothing is done.
+// plainValue reads the text, number or bool at the beginning of p for v, nil
+// where nobody wants it, and returns where it ends; 0 if it is none of them,
+// plain and with a comma or brace behind it, and then nothing is done.
 func (s *scanner) plainValue(p []byte, v *slot) int {
 	if len(p) > 0 && p[0] == '"' {
 		return s.plainText(p, v)
+	}
+	if len(p) > 0 && p[0] > '9' {
+		return s.plainBool(p, v)
 	}
 	if v == nil {
 		return plainNumber(p)
@@ -131,6 +168,24 @@ func (s *scanner) plainText(p []byte, v *slot) int {
 		v.set(s, text).raw = p[1:i]
 	}
 	return i + 1
+}
+
+// plainBool is plainValue for true and false.
+func (s *scanner) plainBool(p []byte, v *slot) int {
+	end := 0
+	switch {
+	case len(p) > 4 && string(p[:4]) == "true":
+		end = 4
+	case len(p) > 5 && string(p[:5]) == "false":
+		end = 5
+	}
+	if end == 0 || p[end] != ',' && p[end] != '}' {
+		return 0
+	}
+	if v != nil {
+		v.set(s, truth).truth = end == 4
+	}
+	return end
 }
 
 // eightDigits returns the number that the first eight bytes of p are, and 8;

@@ -79,11 +79,17 @@ func (s *scanner) exponent(p []byte, i int, d *decimal) int {
 // tens are the powers of ten that a float64 holds exactly.
 var tens = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
 
+// smallPowers are the powers of ten below 2^10.
+var smallPowers = [...]uint64{1, 10, 100, 1000}
+
 // float returns the nearest float64, as strconv does; ok is false where that
 // is infinite. written is the number's text. Where mantissa and power are both
 // exact, one operation rounds once and is right: William D. Clinger, How to
 // Read Floating Point Numbers Accurately, 1990.
 func (d *decimal) float(written []byte) (f float64, ok bool) {
+	if d.isPlain() {
+		return d.plain(), true
+	}
 	if d.whole && d.exp == 0 && d.mantissa != 0 {
 		f = float64(d.mantissa) // rounds once
 		if d.negative {
@@ -106,6 +112,14 @@ func (d *decimal) float(written []byte) (f float64, ok bool) {
 	}
 	return f, true
 }
+
+// isPlain reports whether plain returns the number: not negative, and with a
+// mantissa and a power that a float64 holds exactly.
+func (d *decimal) isPlain() bool {
+	return d.whole && !d.negative && d.mantissa < 1<<53 && uint(-d.exp) < uint(len(tens))
+}
+
+func (d *decimal) plain() float64 { return float64(d.mantissa) / tens[-d.exp] }
 
 // int returns the number as an int64; ok is false where it is none. 3.0 and
 // 3e2 are: JSON knows only one kind of number.
@@ -150,6 +164,9 @@ func (d *decimal) floor(shift int, written []byte) (n int64, ok bool) {
 			return floor(f, shift)
 		}
 		return 0, false
+	}
+	if exp := uint(d.exp + shift); exp < uint(len(smallPowers)) && d.mantissa < 1<<53 && !d.negative {
+		return int64(d.mantissa * smallPowers[exp]), true // below 2^63
 	}
 	m, exp, rest := d.mantissa, d.exp+shift, uint64(0)
 	for ; exp < 0 && m != 0; exp++ {

@@ -103,7 +103,12 @@ func (d *Decoder) row(r *journal.Record, b *pipeline.Batch, ordinal int) string 
 // take checks what the slots have against their kinds.
 func (d *Decoder) take() string {
 	for i, v := range d.fields {
-		if v = d.scanner.now(v); v != nil && !v.take(d.config.Fields[i].Kind) {
+		kind := d.config.Fields[i].Kind
+		if kind == pipeline.Float && v.seen == d.scanner.message && v.shape == number && v.num.isPlain() {
+			v.float = v.num.plain()
+			continue
+		}
+		if v = d.scanner.now(v); v != nil && !v.take(kind) {
 			return v.mistyped(d.config.Fields[i].Kind)
 		}
 	}

@@ -108,9 +108,14 @@ func (s *scanner) refuse(wrong string) int {
 
 // scan reads payload p into the slots below n.
 func (s *scanner) scan(p []byte, n *node) bool {
-	i := s.document(p, skipSpace(p, 0), n)
-	if i < 0 {
-		return false
+	i := 0
+	if p[0] == '{' && n.slot == nil { // as nearly all are
+		i = s.object(p, 0, n, 1)
+	} else {
+		i = s.document(p, skipSpace(p, 0), n)
+	}
+	if i < 0 || i == len(p) {
+		return i >= 0
 	}
 	if i = skipSpace(p, i); i < len(p) {
 		s.fail(i, "more after the end")
@@ -220,24 +225,12 @@ func (s *scanner) object(p []byte, i int, n *node, depth int) int {
 		return j + 1
 	}
 	for k := 0; ; k++ {
-		var child *node
-		if n != nil && k < len(n.guesses) && n.guesses[k].begins(p[i:]) {
-			child = n.guesses[k].child
-			i += len(n.guesses[k].written)
-		} else if child, i = s.member(p, i, n, k); i < 0 {
+		if k, i = s.alike(p, i, n, k); k < 0 {
 			return i
 		}
-		if child.isLeaf() {
-			var v *slot
-			if child != nil {
-				v = child.slot
-			}
-			if end := s.plainValue(p[i:], v); end > 0 {
-				if i += end; p[i] == '}' {
-					return i + 1
-				}
-				continue
-			}
+		child, at := s.member(p, i, n, k)
+		if i = at; i < 0 {
+			return i
 		}
 		if i = s.value(p, i, child, depth); i < 0 {
 			return i
@@ -258,6 +251,9 @@ func (s *scanner) object(p []byte, i int, n *node, depth int) int {
 // member reads member k of an object up to its value; p[i] is the { or ,
 // before it.
 func (s *scanner) member(p []byte, i int, n *node, k int) (*node, int) {
+	if n != nil && k < len(n.guesses) && n.guesses[k].begins(p[i:]) {
+		return n.guesses[k].child, i + len(n.guesses[k].written)
+	}
 	j := skipSpace(p, i+1)
 	if j >= len(p) || p[j] != '"' {
 		return nil, s.fail(j, "want a name in quotes")
