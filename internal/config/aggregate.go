@@ -11,10 +11,19 @@ import (
 )
 
 // Aggregates by name, beside pNN.
-var aggregateOps = [...]string{"count", "sum", "mean", "min", "max", "range", "stddev", "first", "last", "median"}
+var aggregateOps = [...]string{
+	"count", "sum", "mean", "min", "max", "range", "stddev", "variance", "first", "last", "median",
+	"rate", "integral", "time_mean", "distinct", "mode", "top",
+}
+
+// topMax is the most values of top.
+const topMax = 10
+
+// Seconds by unit of time, of rate and integral.
+var unitSeconds = map[string]float64{"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 var (
-	aggregateRule  = regexp.MustCompile(`^\s*([A-Za-z][A-Za-z0-9_.]*)\s*\(\s*([^()\s,]*)\s*\)\s*$`)
+	aggregateRule  = regexp.MustCompile(`^\s*([A-Za-z][A-Za-z0-9_.]*)\s*\(\s*([^()\s,]*)\s*(?:,\s*([^()\s,]+)\s*)?\)\s*$`)
 	percentileRule = regexp.MustCompile(`^p[0-9]{1,2}(\.[0-9]{1,6})?$`)
 )
 
@@ -36,7 +45,7 @@ func (as *Aggregates) fromNode(d *decoder, n *yaml.Node, path string) {
 // parse reads mean(temp), p99.9(temp) or count().
 func (a *Aggregate) parse(d *decoder, n *yaml.Node, text string) {
 	m := aggregateRule.FindStringSubmatch(text)
-	if m == nil {
+	if m == nil || m[3] != "" && !takesTwo(m[1]) {
 		d.fail(n, a.Path, "write it like mean(temp), p95(temp) or count()", "%s is no aggregate", show(n))
 		return
 	}
@@ -57,11 +66,41 @@ func (a *Aggregate) parse(d *decoder, n *yaml.Node, text string) {
 	switch {
 	case a.Op == "count" && a.Column != "":
 		d.fail(n, a.Path, "write count()", "count counts messages and takes no column")
+	case a.Op == "top":
+		a.top(d, n, m[2], m[3])
 	case a.Op != "count" && a.Column == "":
 		d.fail(n, a.Path, fmt.Sprintf("such as %s(temp)", a.Op), "%s needs a column", a.Op)
+	case takesTwo(a.Op):
+		a.unit(d, n, m[3])
 	case a.Arg != 0:
 		a.Op = "quantile"
 	case a.Op == "median":
 		a.Op, a.Arg = "quantile", 0.5
 	}
+}
+
+// takesTwo tells whether an aggregate may have two arguments.
+func takesTwo(op string) bool { return op == "top" || op == "rate" || op == "integral" }
+
+// top reads how many values of which column.
+func (a *Aggregate) top(d *decoder, n *yaml.Node, many, column string) {
+	k, err := strconv.Atoi(many)
+	if err != nil || k < 1 || k > topMax || column == "" {
+		d.fail(n, a.Path, "such as top(3, status)", "top takes a number from 1 to %d and a column", topMax)
+		return
+	}
+	a.Column, a.Arg = column, float64(k)
+}
+
+// unit reads the unit of time, seconds unless said.
+func (a *Aggregate) unit(d *decoder, n *yaml.Node, unit string) {
+	if unit == "" {
+		unit = "s"
+	}
+	seconds, ok := unitSeconds[unit]
+	if !ok {
+		d.fail(n, a.Path, fmt.Sprintf("such as %s(%s, h); there are s, min, h and d", a.Op, a.Column), "%q is no unit of time", unit)
+		return
+	}
+	a.Arg = seconds
 }

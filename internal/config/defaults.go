@@ -31,8 +31,6 @@ func pipelineDefaults() Pipeline {
 	}
 }
 
-func windowDefaults() Window { return Window{PanesMax: 64} }
-
 func fileSinkDefaults() FileSink { return FileSink{Format: "ndjson", Rotate: Rotate{Keep: 5}} }
 
 func influxDefaults() InfluxSink {

@@ -80,11 +80,11 @@ var mistakes = []struct{ src, want string }{
 	{"from: a\n  to: [{topic: b}]\n  steps: [{function: f, input: {x: [a]}}]", "5:36: want a text, have a list"},
 	{"from: a\n  to: [{topic: b}]\n  steps: [{function: f, limits: {memory: 1KiB}}]", "5:42: 1KiB is too little"},
 	{"from: a\n  to: [{topic: b}]\n  steps: [{function: f, limits: {memory: 4GiB}}]", "5:42: 4GiB is too much"},
-	{"from: a\n  to: [{topic: b}]\n  steps: [{window: {fields: {n: count()}}}]", `5:12: missing key "tumbling"`},
+	{"from: a\n  to: [{topic: b}]\n  steps: [{window: {fields: {n: count()}}}]", "5:12: a window is one of tumbling, hopping, sliding, session and count"},
 	{"from: a\n  to: [{topic: b}]\n  steps: [{window: {tumbling: 0s, fields: {n: count()}}}]", "5:31: 0s is too short"},
 	{"from: a\n  to: [{topic: b}]\n  steps: [{window: {tumbling: 1s, fields: {}}}]", "5:43: a window needs an aggregate"},
 	{"from: a\n  to: [{topic: b}]\n  steps: [{window: {tumbling: 1s, fields: {n: count(*)}}}]", "5:47: count counts messages and takes no column"},
-	{"from: a\n  to: [{topic: b}]\n  steps: [{window: {hopping: 1s, fields: {n: count()}, tumbling: 1s}}]", `5:21: unknown key "hopping"`},
+	{"from: a\n  to: [{topic: b}]\n  steps: [{window: {hoping: 1s, fields: {n: count()}, tumbling: 1s}}]", `5:21: unknown key "hoping"`},
 
 	// sinks
 	{"from: a\n  to: [{topic: ''}]", "4:16: topic is empty"},

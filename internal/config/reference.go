@@ -113,6 +113,8 @@ func takes(f reflect.StructField) string {
 		return "whole number by column"
 	case reflect.TypeFor[Bands]():
 		return "number, percentage or both by column"
+	case reflect.TypeFor[Every]():
+		return "duration, or whole number"
 	case reflect.TypeFor[*Sample]():
 		return "whole number, or duration"
 	case reflect.TypeFor[FillWith]():

@@ -122,12 +122,6 @@ func (s *Step) fromNode(d *decoder, n *yaml.Node, path string) {
 	d.fields(n, settable((*long)(s)), path)
 }
 
-func (w *Window) fromNode(d *decoder, n *yaml.Node, path string) {
-	*w = windowDefaults()
-	type long Window
-	d.fields(n, settable((*long)(w)), path)
-}
-
 // Kinds of sinks, in the order of the reference.
 var sinkKinds = [...]string{"topic", "stdout", "file", "influx", "http", "postgres", "prometheus", "nats", "kafka", "homeassistant"}
 

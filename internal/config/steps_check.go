@@ -34,6 +34,8 @@ func (d *decoder) checkSmallStep(p *Pipeline, steps []Step, s *Step) {
 		if s.Fill.With.How != "last" && len(s.Fill.Fields) == 0 && d.there(path+".with") && !d.hasProblem(path) {
 			d.problem(path+"#key", "fields: the columns of numbers that get it", "missing key %q", "fields")
 		}
+	case s.Window != nil:
+		d.checkWindow(p, s.Window, path)
 	case s.Lookup != nil:
 		d.checkLookup(s.Lookup, path)
 	case s.Geo != nil && s.Geo.Cell == 0 && s.Geo.Fences == "" && !d.hasProblem(path):

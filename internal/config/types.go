@@ -163,22 +163,15 @@ type Limits struct {
 	Steps  int64 `yaml:"steps" min:"1000" doc:"loop rounds and calls in one call; those of the file unless said"`
 }
 
-// Window cuts event time.
-type Window struct {
-	Tumbling time.Duration `yaml:"tumbling,required" min:"1" doc:"length of a window; one follows the other"`
-	Fields   Aggregates    `yaml:"fields,required" doc:"result column: aggregate, such as mean(temp), p95(temp), count()"`
-	PanesMax int           `yaml:"panes_max" min:"1" max:"10000" doc:"most windows open at once for a key"`
-}
-
 // Aggregates are the results of a window, in the order of the file.
 type Aggregates []Aggregate
 
 // Aggregate is a result of a window.
 type Aggregate struct {
 	Name   string  // the result column
-	Op     string  // count, sum, mean, min, max, range, stddev, first, last or quantile
+	Op     string  // as in YAML, but quantile for median and pNN
 	Column string  // empty for count
-	Arg    float64 // of quantile: between 0 and 1
+	Arg    float64 // of quantile: between 0 and 1; of rate and integral: seconds of the unit; of top: how many
 	Path   string
 }
 

@@ -9,10 +9,20 @@ import (
 	"millrace.dev/millrace/pipeline"
 )
 
+// takesAny tells whether an aggregate takes columns of any kind.
+func takesAny(op string) bool { return op == "distinct" || op == "mode" || op == "top" }
+
+// useWindow reads as text what only aggregates of any kind take.
 func useWindow(p *plan, s *config.Step) {
-	for _, a := range s.Window.Fields {
-		if a.Column != "" {
-			p.use(a.Column, pipeline.Float)
+	for _, any := range []bool{false, true} {
+		kind := pipeline.Float
+		if any {
+			kind = pipeline.Text
+		}
+		for _, a := range s.Window.Fields {
+			if a.Column != "" && takesAny(a.Op) == any {
+				p.use(a.Column, kind)
+			}
 		}
 	}
 	p.windowed = true
@@ -20,7 +30,7 @@ func useWindow(p *plan, s *config.Step) {
 
 func (c *compiler) buildWindow(p *Pipeline, plan *plan, i int) bool {
 	s := &p.Config.Steps[i]
-	cfg := functions.WindowConfig{Stage: "window", Window: pipeline.Window{Size: s.Window.Tumbling.Microseconds(), PanesMax: s.Window.PanesMax}, Key: p.Config.Key}
+	cfg := functions.WindowConfig{Stage: "window", Window: s.Window.Rule(), Key: p.Config.Key}
 	for _, l := range plan.levels() {
 		if !slices.Contains(cfg.Key, l.Name) && p.Schema.Index(l.Name) >= 0 {
 			cfg.Carry = append(cfg.Carry, l.Name)
