@@ -64,7 +64,7 @@ func (a *Align) Process(in *pipeline.Batch, out *pipeline.Outputs) error {
 		}
 		r := a.keep(in, i, stream)
 		if at := a.placeOf(key, r); a.nearest(key, at) {
-			a.speak(m, *r)
+			a.speak(m, *r, lowered(m.mark, a.layout.config.Within))
 		}
 	}
 	a.end(out)
@@ -116,7 +116,8 @@ func (a *Align) leave(m moment) {
 			continue
 		}
 		a.nearest(m.key, 0)
-		a.speak(m, a.rows[m.key][0])
+		r := a.rows[m.key][0]
+		a.speak(m, r, left(m.mark, a.layout.config.Within, r.time))
 	}
 }
 
@@ -160,8 +161,8 @@ func (a *Align) nearest(key uint32, at int) bool {
 func abs(x int64) int64 { return max(x, -x) }
 
 // speak puts out the rows that nearest has found, as of row r, and drops them.
-func (a *Align) speak(m moment, r row) {
-	a.emit(m, r, lowered(m.mark, a.layout.config.Within))
+func (a *Align) speak(m moment, r row, mark int64) {
+	a.emit(m, r, mark)
 	for {
 		last := -1
 		for s, k := range a.near {

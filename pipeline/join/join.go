@@ -96,7 +96,7 @@ func (j *Join) leave(m moment) {
 		if j.kind == Outer && r.stream == 0 && !r.matched {
 			j.layout.gather(r)
 			j.layout.put(pipeline.Row{
-				Time: r.time, Arrived: m.arrived, Mark: lowered(m.mark, j.layout.config.Within),
+				Time: r.time, Arrived: m.arrived, Mark: left(m.mark, j.layout.config.Within, r.time),
 				Key: m.key, Offset: r.offset, Ordinal: r.ordinal, Hop: r.hop,
 			})
 		}

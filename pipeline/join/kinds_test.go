@@ -144,6 +144,11 @@ func TestResultsComeOutAsFarBehindAsTheStageHoldsThem(t *testing.T) {
 	if want := "106 mark 99 "; len(b.said) != 2 || !strings.HasPrefix(b.said[1], want) {
 		t.Errorf("got %q, want %s: the watermark 104 less 5", b.said, want)
 	}
+	b.said = nil
+	b.send(at(107, 0, 1), at(200, 0, 1), at(200, 1, 1))
+	if want := "107 mark 107 "; len(b.said) != 2 || !strings.HasPrefix(b.said[0], want) {
+		t.Errorf("got %q, want %s: a row that leaves is not late although the watermark has gone far beyond", b.said, want)
+	}
 	if got := b.stage.Delay(); got != 5 {
 		t.Errorf("got delay %d, want 5", got)
 	}

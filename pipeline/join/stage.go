@@ -86,3 +86,8 @@ func lowered(mark, within int64) int64 {
 	}
 	return mark - within
 }
+
+// left is the watermark of a result that leaves because the watermark has
+// passed it. That may have gone far at once; the row was not late for what
+// stands behind before it did.
+func left(mark, within, time int64) int64 { return min(lowered(mark, within), time) }
