@@ -35,7 +35,7 @@ example:
   -- out --
   10s mean/m1 {"time":"2026-01-01T00:00:10Z","mean":20}
   $ millrace test plant.yaml
-  ok    plant.txtar  3ms
+  ok    plant.txtar  3ms  484 bytes in, 61 out
 `
 
 func testCommand(ctx context.Context, args []string, s streams) error {
@@ -63,14 +63,15 @@ func testCommand(ctx context.Context, args []string, s streams) error {
 	passed, failed := 0, 0
 	for _, p := range pairs {
 		start := time.Now()
-		if err := runScript(ctx, p, *update); err != nil {
+		traffic, err := runScript(ctx, p, *update)
+		if err != nil {
 			failed++
 			fmt.Fprintf(s.out, "FAIL  %s\n", p.script)
 			tellFailure(s.out, err)
 			continue
 		}
 		passed++
-		fmt.Fprintf(s.out, "ok    %s  %s\n", p.script, time.Since(start).Round(time.Millisecond))
+		fmt.Fprintf(s.out, "ok    %s  %s  %d bytes in, %d out\n", p.script, time.Since(start).Round(time.Millisecond), traffic.In, traffic.Out)
 	}
 	fmt.Fprintf(s.out, "%d passed, %d failed\n", passed, failed)
 	if failed > 0 {
@@ -148,14 +149,14 @@ func configOf(scriptPath string) (string, error) {
 	}
 }
 
-func runScript(ctx context.Context, p pair, update bool) error {
+func runScript(ctx context.Context, p pair, update bool) (script.Traffic, error) {
 	f, err := config.Load(p.config)
 	if err != nil {
-		return err
+		return script.Traffic{}, err
 	}
 	rt, err := node.NewRuntime(ctx, f, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return err
+		return script.Traffic{}, err
 	}
 	defer rt.Close(ctx)
 	return script.Run(ctx, f, rt, p.script, update)

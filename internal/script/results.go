@@ -121,6 +121,9 @@ func (r *results) write(section string, targets []target, b *pipeline.Batch) {
 			if err := t.sink.Write(context.Background(), one); err != nil {
 				r.w.say("dead", "%s sink %s: %v", since(b.Time[i]), t.label, err)
 			}
+			if section == "out" {
+				r.w.traffic.Out += t.said.Len()
+			}
 			for line := range strings.Lines(t.said.String()) {
 				text := strings.TrimSpace(t.label + " " + strings.TrimSuffix(line, "\n"))
 				r.w.say(section, "%s %s", since(b.Time[i]), text)

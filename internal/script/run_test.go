@@ -29,7 +29,7 @@ func TestTheScriptsOfTestdataRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := Run(t.Context(), f, rt, path, *update); err != nil {
+		if _, err := Run(t.Context(), f, rt, path, *update); err != nil {
 			t.Errorf("%s: %v", path, err)
 		}
 		rt.Close(t.Context())

@@ -48,28 +48,37 @@ type Failure struct {
 // Error names the script and shows the difference.
 func (f *Failure) Error() string { return f.Script + "\n" + f.Diff }
 
+// Traffic is how many bytes of topics and payloads came in, and how many the
+// sinks of to: were given. A message counts once, however many pipelines take it.
+type Traffic struct{ In, Out int }
+
 // Run runs the script at path against the configuration f. With update it
 // writes what came out into the script instead of comparing.
-func Run(ctx context.Context, f *config.File, rt *functions.Runtime, path string, update bool) error {
+func Run(ctx context.Context, f *config.File, rt *functions.Runtime, path string, update bool) (Traffic, error) {
 	src, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return Traffic{}, err
 	}
 	s, err := parse(src)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return Traffic{}, fmt.Errorf("%s: %w", path, err)
 	}
 	w, err := newWorld(ctx, f, rt, s.pipeline)
 	if err != nil {
-		return err
+		return Traffic{}, err
 	}
 	defer w.close(ctx)
 	if err := w.play(s.events); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return w.traffic, fmt.Errorf("%s: %w", path, err)
 	}
 	if update {
-		return os.WriteFile(path, rewrite(s, w.got), 0o644)
+		return w.traffic, os.WriteFile(path, rewrite(s, w.got), 0o644)
 	}
+	return w.traffic, w.compare(s, path)
+}
+
+// compare returns a Failure if what came out is not what the script wants.
+func (w *world) compare(s *script, path string) error {
 	var diff strings.Builder
 	for _, section := range outSections {
 		difference(&diff, section, w.got[section], s.want[section])
@@ -88,6 +97,8 @@ type world struct {
 	now    time.Duration
 	offset uint64
 	queue  []journal.Record // published by pipelines, not yet processed
+
+	traffic Traffic
 }
 
 func newWorld(ctx context.Context, f *config.File, rt *functions.Runtime, only string) (*world, error) {
@@ -137,7 +148,9 @@ func (w *world) play(events []event) error {
 			}
 		}
 		if e.topic != "" {
-			w.publish(e.topic, substitute(e.payload, e.at), 0)
+			payload := substitute(e.payload, e.at)
+			w.traffic.In += len(e.topic) + len(payload)
+			w.publish(e.topic, payload, 0)
 			if err := w.settle(); err != nil {
 				return err
 			}
