@@ -32,7 +32,12 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	b := h.b
 	b.count.messagesIn.Inc()
 	c.topic = append(c.topic[:0], pk.TopicName...)
-	if err := b.ingest(c.topic, pk.Payload, pk.FixedHeader.Qos); err != nil {
+	hop := hopsOf(pk.Properties.User)
+	if hop > HopsMax {
+		b.count.hopsRefused.Inc()
+		return pk, acknowledgeOnly
+	}
+	if err := b.ingest(c.topic, pk.Payload, pk.FixedHeader.Qos, hop); err != nil {
 		b.lost(c, err)
 		if pk.FixedHeader.Qos > 0 {
 			c.Close() // it will come back and send again what was not acknowledged
@@ -57,12 +62,13 @@ func (h *hook) OnPacketProcessed(cl *mqtt.Client, _ packets.Packet, _ error) {
 // ingest gives a message to the journal if pipelines want it. While the
 // journal is full it waits, so that the client that publishes has to wait. A
 // QoS 1 or 2 message is as durable as the journal makes it when ingest returns.
-func (b *Broker) ingest(topic, payload []byte, qos byte) error {
+// hop is how many pipelines the message has been through, of other nodes.
+func (b *Broker) ingest(topic, payload []byte, qos byte, hop int) error {
 	route := b.route(topic)
 	if route == 0 {
 		return nil
 	}
-	r := journal.Record{Arrived: time.Now().UnixMicro(), Route: route, Topic: topic, Payload: payload}
+	r := journal.Record{Arrived: time.Now().UnixMicro(), Route: route, Hop: uint8(hop), Topic: topic, Payload: payload}
 	offset, err := b.journal.TryAppend(r)
 	if err == journal.ErrFull {
 		offset, err = b.journal.Append(b.closing, r)
@@ -101,7 +107,7 @@ func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 	if c != nil && pk.Connect.WillProperties.WillDelayInterval == 0 {
 		c.release()
 	}
-	if err := h.b.ingest([]byte(pk.TopicName), pk.Payload, 0); err != nil && c != nil {
+	if err := h.b.ingest([]byte(pk.TopicName), pk.Payload, 0, 0); err != nil && c != nil {
 		h.b.lost(c, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
+	"github.com/mochi-mqtt/server/v2/packets"
 
 	"millrace.dev/millrace/internal/journal"
 	"millrace.dev/millrace/pipeline/topics"
@@ -89,14 +90,33 @@ func (s *session) past(m *paho.Publish) (hop int, ours bool) {
 	for _, p := range m.Properties.User {
 		switch p.Key {
 		case hopsProperty:
-			if n, err := strconv.ParseUint(p.Value, 10, 8); err == nil {
-				hop = int(n)
-			}
+			hop = max(hop, hops(p.Value))
 		case originProperty:
 			ours = ours || p.Value == s.link.config.ClientID
 		}
 	}
 	return hop, ours
+}
+
+// hops reads the value of hopsProperty; it is 0 if it is no number up to 255.
+func hops(value string) int {
+	n, err := strconv.ParseUint(value, 10, 8)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
+
+// hopsOf tells from the user properties of a client's message how many
+// pipelines of other nodes it has been through.
+func hopsOf(user []packets.UserProperty) int {
+	hop := 0
+	for _, p := range user {
+		if p.Key == hopsProperty {
+			hop = max(hop, hops(p.Val))
+		}
+	}
+	return hop
 }
 
 // acknowledge acknowledges messages, many at once, when the journal has made

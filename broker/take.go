@@ -38,7 +38,7 @@ func (c *conn) take(packet []byte) bool {
 		return false
 	}
 	c.b.count.messagesIn.Inc()
-	if err := c.b.ingest(topic, payload, 0); err != nil {
+	if err := c.b.ingest(topic, payload, 0, 0); err != nil {
 		c.topic = append(c.topic[:0], topic...)
 		c.b.lost(c, err)
 	}
