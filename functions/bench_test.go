@@ -106,3 +106,35 @@ func newWindowOf(t testing.TB, r *Runtime, keys *pipeline.Keys, rule pipeline.Wi
 	t.Cleanup(func() { w.Close(t.Context()) })
 	return w
 }
+
+// What each kind of window costs for a row of 50 keys that speak each 50 ms.
+func BenchmarkWindow(b *testing.B) {
+	r := newRuntime(b, Options{})
+	for _, c := range []struct {
+		name string
+		rule pipeline.Window
+	}{
+		{"tumbling", pipeline.Window{Size: 1e6, PanesMax: 64}},
+		{"early", pipeline.Window{Size: 1e6, Early: 200_000, PanesMax: 64}},
+		{"hopping-5", pipeline.Window{Kind: pipeline.Hopping, Size: 1e6, Every: 200_000, PanesMax: 64}},
+		{"hopping-10", pipeline.Window{Kind: pipeline.Hopping, Size: 10e6, Every: 1e6, PanesMax: 64}},
+		{"hopping-60", pipeline.Window{Kind: pipeline.Hopping, Size: 60e6, Every: 1e6, PanesMax: 64}},
+		{"sliding-20", pipeline.Window{Kind: pipeline.Sliding, Size: 1e6, PanesMax: 64}},
+		{"sliding-600", pipeline.Window{Kind: pipeline.Sliding, Size: 30e6, PanesMax: 1000}},
+		{"session", pipeline.Window{Kind: pipeline.Session, Size: 1e6, PanesMax: 64}},
+		{"counted", pipeline.Window{Kind: pipeline.Counted, Size: 20, PanesMax: 64}},
+		{"counted-4", pipeline.Window{Kind: pipeline.Counted, Size: 20, Every: 5, PanesMax: 64}},
+	} {
+		keys := pipeline.NewKeys(1000)
+		b.Run(c.name, func(b *testing.B) {
+			run(b, 256, keys, newWindowOf(b, r, keys, c.rule, "mean", "min", "max", "count"))
+		})
+	}
+	for _, op := range []string{"variance", "rate", "integral", "distinct", "top", "quantile"} {
+		keys := pipeline.NewKeys(1000)
+		b.Run(op, func(b *testing.B) { run(b, 256, keys, newWindow(b, r, keys, op)) })
+		b.Run(op+"-hopping", func(b *testing.B) {
+			run(b, 256, keys, newWindowOf(b, r, keys, pipeline.Window{Kind: pipeline.Hopping, Size: 10e6, Every: 1e6, PanesMax: 64}, op))
+		})
+	}
+}

@@ -206,10 +206,16 @@ func TestNothingIsAllocatedForARow(t *testing.T) {
 	rt := newRuntime(t, Options{})
 	keys := pipeline.NewKeys(100)
 	for name, s := range map[string]pipeline.Stage{
-		"zscore": bind(t, load(t, rt, "zscore"), Binding{}, readings, keys),
-		"hold":   bind(t, load(t, rt, "threshold"), Binding{With: map[string]float64{"above": 21}}, readings, keys),
-		"rate":   bind(t, load(t, rt, "rate-of-change"), Binding{}, readings, keys),
-		"window": newWindow(t, rt, keys, "mean", "count"),
+		"zscore":  bind(t, load(t, rt, "zscore"), Binding{}, readings, keys),
+		"hold":    bind(t, load(t, rt, "threshold"), Binding{With: map[string]float64{"above": 21}}, readings, keys),
+		"rate":    bind(t, load(t, rt, "rate-of-change"), Binding{}, readings, keys),
+		"window":  newWindow(t, rt, keys, "mean", "count"),
+		"all":     newWindow(t, rt, keys, "variance", "rate", "integral", "distinct", "top", "mode", "quantile"),
+		"early":   newWindowOf(t, rt, keys, pipeline.Window{Size: 1e6, Early: 200_000, Correct: 1e6, PanesMax: 64}, "mean", "count"),
+		"hopping": newWindowOf(t, rt, keys, pipeline.Window{Kind: pipeline.Hopping, Size: 1e6, Every: 200_000, PanesMax: 64}, "mean", "quantile"),
+		"sliding": newWindowOf(t, rt, keys, pipeline.Window{Kind: pipeline.Sliding, Size: 500_000, PanesMax: 64}, "mean"),
+		"session": newWindowOf(t, rt, keys, pipeline.Window{Kind: pipeline.Session, Size: 20_000, PanesMax: 64}, "mean"),
+		"counted": newWindowOf(t, rt, keys, pipeline.Window{Kind: pipeline.Counted, Size: 10, Every: 2, PanesMax: 64}, "mean"),
 	} {
 		src, in := benchBatch(keys, 256), pipeline.NewBatch(readings, keys)
 		var out pipeline.Outputs

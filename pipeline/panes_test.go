@@ -1,6 +1,8 @@
 package pipeline
 
 import (
+	"math"
+	"slices"
 	"testing"
 )
 
@@ -67,4 +69,63 @@ func TestASilentSourceMovesWithTheClockAndNeverBack(t *testing.T) {
 	m.Idle = -1
 	m.Advance(10_000)
 	check("never idle", m.Of(a), 1095)
+}
+
+func TestASlidingWindowHasAtMostPanesMaxRows(t *testing.T) {
+	run := newPaneRun(t, Window{Kind: Sliding, Size: 10, PanesMax: 3})
+	run.marks.Lateness = 0
+	b := NewBatch(nil, run.keys)
+	for i, at := range []int64{0, 1, 2, 3, 11, 12, 12, 100} {
+		b.AppendRow(Row{Time: at, Arrived: int64(i), Key: 1})
+	}
+	run.batch(b)
+	want := []string{
+		"row 3 refused -2",
+		"0 -10 to 0 at 0 early false revision 0: [0]",
+		"0 -9 to 1 at 1 early false revision 0: [0 1]",
+		"0 -8 to 2 at 2 early false revision 0: [0 1 2]",
+		"0 1 to 11 at 11 early false revision 0: [2 4]",
+		"0 2 to 12 at 12 early false revision 0: [4 5]",
+		"0 2 to 12 at 12 early false revision 0: [4 5 6]",
+		"0 90 to 100 at 100 early false revision 0: [7]",
+	}
+	if !slices.Equal(run.said, want) {
+		t.Errorf("got  %q\nwant %q", run.said, want)
+	}
+}
+
+func TestPanesThatCannotBeAreRefused(t *testing.T) {
+	pane := func(start, last int64, rows int32) Pane { return Pane{Start: start, Last: last, Rows: rows} }
+	none := Lane{Spoken: NoMark, EarlyAt: NoMark, Back: -1}
+	hopping := Window{Kind: Hopping, Size: 10, Every: 5, PanesMax: 3}
+	for name, c := range map[string]struct {
+		w    Window
+		open []Pane
+		lane Lane
+	}{
+		"none":                {hopping, nil, none},
+		"too many":            {hopping, make([]Pane, 4), none},
+		"one twice":           {hopping, []Pane{pane(5, 5, 0), pane(5, 5, 0)}, none},
+		"beyond time":         {hopping, []Pane{pane(math.MaxInt64, 5, 0)}, none},
+		"beyond all marks":    {hopping, []Pane{pane(5, 5, 0)}, Lane{Spoken: math.MaxInt64, EarlyAt: NoMark, Back: -1}},
+		"revised backwards":   {hopping, []Pane{pane(5, 5, 0)}, Lane{Back: -1, Revised: []Revised{{End: 5}, {End: 5}}}},
+		"a back of nothing":   {hopping, []Pane{pane(5, 5, 0)}, Lane{Back: 0}},
+		"settled beyond":      {Window{Kind: Sliding, Size: 5, PanesMax: 3}, []Pane{pane(5, 5, 0)}, Lane{Settled: 2, Back: 0}},
+		"a front beyond":      {Window{Kind: Sliding, Size: 5, PanesMax: 3}, []Pane{pane(5, 5, 0)}, Lane{Settled: 1, Front: 2, Back: -1}},
+		"sessions that touch": {Window{Kind: Session, Size: 5, PanesMax: 3}, []Pane{pane(5, 7, 0), pane(9, 9, 0)}, none},
+		"a count of none":     {Window{Kind: Counted, Size: 5, PanesMax: 3}, []Pane{pane(5, 7, 0)}, none},
+		"a count too large":   {Window{Kind: Counted, Size: 5, PanesMax: 3}, []Pane{pane(5, 7, 6)}, none},
+		"counts without end":  {Window{Kind: Counted, Size: 6, Every: 2, PanesMax: 3}, []Pane{pane(5, 7, 2)}, Lane{Done: 8, Back: -1}},
+	} {
+		if err := NewPanes(c.w).Put(0, c.open, &c.lane); err == nil {
+			t.Errorf("%s: was taken", name)
+		}
+	}
+	p := NewPanes(hopping)
+	if err := p.Put(3, []Pane{pane(5, 5, 0)}, &none); err != nil {
+		t.Error(err)
+	}
+	if err := p.Put(3, []Pane{pane(5, 5, 0)}, &none); err == nil {
+		t.Error("a key was taken twice")
+	}
 }

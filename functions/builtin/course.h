@@ -1,10 +1,10 @@
-/* course.h: how a value went over time, in a fixed 320 bytes, for its integral
+/* course.h: how a value went over time, in a fixed 304 bytes, for its integral
  * by the trapezoidal rule.
  *
  * Readings may come out of order: the latest 16 wait, in the order of time,
  * and only the oldest of them is added up when there are more. So a reading
- * takes its place as long as fewer than 16 later ones have come before it; one
- * that comes later still is passed over.
+ * that up to 16 later ones have overtaken takes its place; one that more have
+ * overtaken is passed over.
  */
 #pragma once
 #include <stdint.h>

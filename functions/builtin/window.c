@@ -16,7 +16,7 @@
  *	  ends       32 B  first, last, rate
  *	  spread     16 B  stddev, variance
  *	  sketch   1544 B  quantiles
- *	  course    320 B  integral, time_mean
+ *	  course    304 B  integral, time_mean
  *	  distinct 2048 B
  *	  top      1288 B
  *
