@@ -142,16 +142,16 @@ func TestBatchingAndRestartsDoNotShow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 3 {
-				hides(t, r, build)
+				hides(t, r, build, 1200)
 			}
 		})
 	}
 }
 
 // hides plays the same events cut and stopped in several ways.
-func hides(t *testing.T, r *rand.Rand, build chainOf) {
+func hides(t *testing.T, r *rand.Rand, build chainOf, n int) {
 	t.Helper()
-	all := events(r, 1200)
+	all := events(r, n)
 	never := func() bool { return false }
 	want := play(t, build, all, func() int { return 256 }, never, r)
 	if len(want.main) < 20 {
@@ -183,7 +183,7 @@ func TestNoWindowShowsBatchesAndRestarts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hides(t, r, func(t *testing.T, keys *pipeline.Keys) []pipeline.Stage {
 				return []pipeline.Stage{newWindowOf(t, rt, keys, rule, "count", "mean", "quantile", "stddev", "last", "integral", "distinct", "top")}
-			})
+			}, 700)
 		})
 	}
 }

@@ -191,3 +191,43 @@ func TestWindowsSpeakWithWhatTheirMemoryHolds(t *testing.T) {
 		smaller.Close(t.Context())
 	}
 }
+
+// What a slot holds is the guest's alone: damage in it may stop the window,
+// whose error is the pipeline's, and nothing else.
+func TestADamagedSnapshotOfAnyWindowDoesNoHarm(t *testing.T) {
+	r := seeded(t)
+	rt := newRuntime(t, Options{})
+	rules := windowKinds()
+	rules["corrected"] = pipeline.Window{Kind: pipeline.Hopping, Size: 1e6, Every: 500_000, Correct: 1e6, PanesMax: 64}
+	rules["early"] = pipeline.Window{Kind: pipeline.Session, Size: 110_000, Early: 100_000, PanesMax: 64}
+	for name, rule := range rules {
+		keys, marks, now := pipeline.NewKeys(10), &pipeline.Marks{Lateness: 150_000, Idle: -1}, int64(1e9)
+		w := newKind(t, rt, keys, rule)
+		var out pipeline.Outputs
+		if err := w.Process(sampleBatch(r, keys, marks, &now, 200), &out); err != nil {
+			t.Fatal(err)
+		}
+		whole, err := w.Snapshot(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken := 0
+		for range 12 {
+			bad, fresh := append([]byte(nil), whole...), newKind(t, rt, keys, rule)
+			for range r.IntN(3) {
+				bad[r.IntN(len(bad))] ^= byte(1 + r.UintN(255))
+			}
+			if fresh.Restore(bad) == nil {
+				taken++
+				at, behind := now, *marks
+				if err := fresh.Process(sampleBatch(r, keys, &behind, &at, 100), &out); err != nil && !strings.HasPrefix(err.Error(), "window: trap") {
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
+			fresh.Close(t.Context())
+		}
+		if taken == 0 {
+			t.Errorf("%s: not one was taken, not even the whole", name)
+		}
+	}
+}

@@ -128,7 +128,7 @@ func TestPanesDoNotShowCutsAndRestarts(t *testing.T) {
 	r := seeded(t)
 	for name, w := range kindsOfWindows() {
 		t.Run(name, func(t *testing.T) {
-			for range 60 {
+			for range 12 {
 				times, keys, passing := paneInput(r)
 				play := func(cut func() int, stop func() bool) []string {
 					run := newPaneRun(t, w)

@@ -134,6 +134,8 @@ func (s *schema) special(t reflect.Type) object {
 		return anyOf(object{"type": "integer", "minimum": 0}, object{"type": "string", "pattern": "^[0-9][0-9._]* ?(B|KB|kB|MB|GB|KiB|MiB|GiB)?$"})
 	case reflect.TypeFor[Secret]():
 		return text()
+	case reflect.TypeFor[Every]():
+		return anyOf(s.value(reflect.TypeFor[time.Duration](), ""), object{"type": "integer", "minimum": 1})
 	case reflect.TypeFor[Idle]():
 		return text()
 	case reflect.TypeFor[Version]():
