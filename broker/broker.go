@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net"
 	"sync"
@@ -22,8 +23,11 @@ type Options struct {
 	Journal journal.Journal // takes the messages that pipelines want
 	// Route returns which pipelines want a topic: a number to keep with the
 	// message, 0 for nobody. It is called by many goroutines at the same time,
-	// once a message, and must not keep topic.
-	Route   func(topic []byte) uint32
+	// for most messages not at all, and must not keep topic.
+	Route func(topic []byte) uint32
+	// Edition returns another number whenever Route may answer something
+	// else; until then its answers are remembered. Nil if it never does.
+	Edition func() uint64
 	Metrics *metrics.Registry
 	Log     *slog.Logger
 }
@@ -34,6 +38,8 @@ type Broker struct {
 	config   Config
 	journal  journal.Journal
 	route    func(topic []byte) uint32
+	edition  func() uint64
+	seed     maphash.Seed // of the tables of known topics
 	log      *slog.Logger
 	count    *counters
 	access   *access
@@ -58,9 +64,12 @@ func New(o Options) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{
-		config: o.Config, journal: o.Journal, route: o.Route, log: o.Log,
+		config: o.Config, journal: o.Journal, route: o.Route, edition: o.Edition, seed: maphash.MakeSeed(), log: o.Log,
 		count: newCounters(o.Metrics), quiet: newQuiet(), interest: newInterest(),
 		stall: connTimes{connect: connectWait, stall: stallWait},
+	}
+	if b.edition == nil {
+		b.edition = func() uint64 { return 0 }
 	}
 	b.closing, b.close = context.WithCancel(context.Background())
 	b.conns.init(o.Config.ClientsMax, o.Config.ConnectionsPerAddressMax)

@@ -32,11 +32,15 @@ type conn struct {
 	keepAlive time.Duration
 	aliases   map[uint16]string // topic aliases of the client
 	topic     []byte            // scratch
+	known     known
+	taken     taken
+	quota     int // mochi's: QoS 1 and 2 messages that the client may have on the way to us
 	lastQoS   byte
 	holds     hold // the broker's sessions lock, if any
 
 	subscribing atomic.Bool
-	blocked     atomic.Bool // the reader waits for the socket, and will not send what is written now
+	answers     atomic.Int32 // packets but PUBLISH that mochi has encoded and not written yet
+	blocked     atomic.Bool  // the reader waits for the socket, and will not send what is written now
 
 	mu       sync.Mutex
 	changed  *sync.Cond // on mu: pending, out, closed

@@ -3,7 +3,7 @@
 //
 //	socket ──▶ conn.Read ──▶ mochi ──▶ hook.OnPublish ──▶ journal ──▶ pipelines
 //	  ▲          │  packet by packet, limits  │
-//	  │          └── QoS 0 for pipelines only ┘ (straight to the journal)
+//	  │          └── QoS 0, 1 for pipelines only ┘ (straight to the journal)
 //	  │
 //	  └── conn.Write ◀── mochi ◀── messages that MQTT clients subscribe to ◀── Publish ◀── pipelines
 //	        never blocks: bounded, drops QoS 0, cuts who takes nothing

@@ -37,14 +37,16 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 		b.count.hopsRefused.Inc()
 		return pk, acknowledgeOnly
 	}
-	if err := b.ingest(c.topic, pk.Payload, pk.FixedHeader.Qos, hop); err != nil {
+	known := c.known.of(b, c.topic)
+	r := journal.Record{Arrived: c.in.arrived, Route: known.route, Hop: uint8(hop), Topic: c.topic, Payload: pk.Payload}
+	if err := b.ingest(c, r, pk.FixedHeader.Qos); err != nil {
 		b.lost(c, err)
 		if pk.FixedHeader.Qos > 0 {
 			c.Close() // it will come back and send again what was not acknowledged
 			return pk, answerNothing
 		}
 	}
-	if !pk.FixedHeader.Retain && !b.interest.any(pk.TopicName) {
+	if !pk.FixedHeader.Retain && !known.wanted {
 		return pk, acknowledgeOnly
 	}
 	b.count.fanouts.Inc()
@@ -62,25 +64,43 @@ func (h *hook) OnPacketProcessed(cl *mqtt.Client, _ packets.Packet, _ error) {
 // ingest gives a message to the journal if pipelines want it. While the
 // journal is full it waits, so that the client that publishes has to wait. A
 // QoS 1 or 2 message is as durable as the journal makes it when ingest returns.
-// hop is how many pipelines the message has been through, of other nodes.
-func (b *Broker) ingest(topic, payload []byte, qos byte, hop int) error {
-	route := b.route(topic)
-	if route == 0 {
+// c is the connection whose reader calls, or nil.
+func (b *Broker) ingest(c *conn, r journal.Record, qos byte) error {
+	if r.Route == 0 {
 		return nil
 	}
-	r := journal.Record{Arrived: time.Now().UnixMicro(), Route: route, Hop: uint8(hop), Topic: topic, Payload: payload}
-	offset, err := b.journal.TryAppend(r)
-	if err == journal.ErrFull {
-		offset, err = b.journal.Append(b.closing, r)
-	}
-	if err != nil {
+	one := [1]journal.Record{r}
+	_, offset, err := b.append(c, one[:])
+	if err != nil || qos == 0 {
 		return err
 	}
-	b.count.ingested.Inc()
-	if qos == 0 {
-		return nil
-	}
 	return b.journal.Sync(b.closing, offset)
+}
+
+// append gives messages to the journal, until it has waited for room once. It
+// returns how many went in, the offset of the last of them, and why the one
+// behind them never will. c is as for ingest.
+func (b *Broker) append(c *conn, records []journal.Record) (n int, last uint64, err error) {
+	for n < len(records) && err == nil {
+		var offset uint64
+		if offset, err = b.journal.TryAppend(records[n]); err == nil {
+			last = offset
+			n++
+		}
+	}
+	b.count.ingested.Add(n)
+	if err == journal.ErrFull {
+		var offset uint64
+		if offset, err = b.journal.Append(b.closing, records[n]); err == nil {
+			b.count.ingested.Inc()
+			last = offset
+			n++
+		}
+		if c != nil {
+			c.in.read = time.Now() // it could not show meanwhile that it lives
+		}
+	}
+	return n, last, err
 }
 
 // lost counts and tells that the journal did not take a client's message.
@@ -107,7 +127,8 @@ func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 	if c != nil && pk.Connect.WillProperties.WillDelayInterval == 0 {
 		c.release()
 	}
-	if err := h.b.ingest([]byte(pk.TopicName), pk.Payload, 0, 0); err != nil && c != nil {
+	r := journal.Record{Arrived: time.Now().UnixMicro(), Route: h.b.route([]byte(pk.TopicName)), Topic: []byte(pk.TopicName), Payload: pk.Payload}
+	if err := h.b.ingest(nil, r, 0); err != nil && c != nil {
 		h.b.lost(c, err)
 	}
 }

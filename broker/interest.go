@@ -10,7 +10,8 @@ import (
 // whether anybody wants a topic. It is a tree of levels, like mochi's own, but
 // asking it allocates nothing.
 type interest struct {
-	n atomic.Int64 // subscriptions; mostly there are none
+	n     atomic.Int64  // subscriptions; mostly there are none
+	state atomic.Uint64 // another number whenever any may answer something else
 
 	mu   sync.RWMutex
 	root level
@@ -47,6 +48,7 @@ func (i *interest) add(client, filter string) {
 	}
 	l.clients[client] = struct{}{}
 	i.n.Add(1)
+	i.state.Add(1)
 }
 
 // remove is the opposite of add; once is enough.
@@ -55,6 +57,7 @@ func (i *interest) remove(client, filter string) {
 	defer i.mu.Unlock()
 	if i.root.remove(owner(client, filter), strings.Split(shared(filter), "/")) {
 		i.n.Add(-1)
+		i.state.Add(1)
 	}
 }
 

@@ -20,6 +20,9 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet,
 	case packets.Publish:
 		return h.readPublish(c, pk)
 	case packets.Puback, packets.Pubcomp:
+		if pk.FixedHeader.Type == packets.Pubcomp {
+			c.mayReceive(1)
+		}
 		c.acknowledged(pk.PacketID)
 	case packets.Pubrec:
 		if pk.ReasonCode >= packets.ErrUnspecifiedError.Code {
@@ -162,6 +165,9 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 	if c == nil {
 		return pk
 	}
+	if pk.FixedHeader.Type != packets.Publish {
+		c.answers.Add(1) // Write will see it
+	}
 	switch pk.FixedHeader.Type {
 	case packets.Publish:
 		if !c.isLetGo(pk.PacketID) {
@@ -175,10 +181,39 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet
 			pk.Properties.TopicAliasMaximum = aliasesMax
 			pk.Properties.MaximumPacketSize = h.b.config.PacketBytesMax
 		}
-	case packets.Puback, packets.Pubrec, packets.Pubcomp, packets.Suback, packets.Unsuback:
+	case packets.Puback, packets.Pubrec, packets.Pubrel, packets.Pubcomp, packets.Suback, packets.Unsuback:
+		c.follow(&pk)
 		c.encodeAck(&pk)
 	}
 	return pk
+}
+
+// follow keeps quota equal to mochi's, which cannot be asked for: a PUBREC or
+// PUBREL of ours that says yes takes one away, a PUBCOMP gives one back.
+func (c *conn) follow(pk *packets.Packet) {
+	if pk.ReasonCode != packets.CodeSuccess.Code {
+		return
+	}
+	switch pk.FixedHeader.Type {
+	case packets.Pubrec, packets.Pubrel:
+		c.mayReceive(-1)
+	case packets.Pubcomp:
+		c.mayReceive(1)
+	}
+}
+
+// mayReceive changes the quota of a client.
+func (c *conn) mayReceive(more int) {
+	c.quota = max(0, min(c.quota+more, quotaOf(c.version)))
+}
+
+// quotaOf returns how many QoS 1 and 2 messages a client may have on the way
+// to us. Before MQTT 5 it knows of no Receive Maximum, so they are not counted.
+func quotaOf(version byte) int {
+	if version < 5 {
+		return 65535
+	}
+	return receiveMax
 }
 
 func (c *conn) isLetGo(id uint16) bool {
@@ -195,6 +230,9 @@ func (c *conn) encodeAck(pk *packets.Packet) {
 	}
 	if pk.FixedHeader.Type == packets.Pubrec && pk.ReasonCode == packets.ErrPacketIdentifierInUse.Code {
 		pk.ReasonCode, pk.Properties.ReasonString = 0, "" // a repeated PUBLISH is no mistake
+	}
+	if pk.FixedHeader.Type == packets.Pubrel {
+		return // its identifier is ours
 	}
 	done := pk.FixedHeader.Type != packets.Pubrec || pk.ReasonCode >= packets.ErrUnspecifiedError.Code
 	c.mu.Lock()

@@ -40,44 +40,47 @@ type incoming struct {
 	deadline time.Time // what mochi wants; zero for none
 	applied  time.Time // what the socket knows
 	renew    bool      // a message was taken here, which mochi does not know
+	read     time.Time // when the reader last came back from the socket, or from waiting for the journal
+	arrived  int64     // µs since 1970; when the socket gave what is here
 }
 
 // Read gives mochi the client's packets, one after another, but for those
 // that take has taken. It checks how large each is before mochi sees it.
 func (c *conn) Read(p []byte) (int, error) {
-	in := &c.in
-	for {
-		if in.left > 0 {
-			return c.pass(p)
-		}
-		size, err := packetSize(in.buf[in.r:in.w])
-		if err != nil {
+	for c.in.left == 0 {
+		if err := c.next(); err != nil {
 			return 0, err
 		}
-		if size == 0 { // the header is not here yet
-			if err := c.fill(); err != nil {
-				return 0, err
-			}
-			continue
-		}
-		if err := c.allowed(size); err != nil {
-			return 0, err
-		}
-		if c.mayTake(in.buf[in.r]) && size <= readBytesMax {
-			if in.w-in.r < size {
-				if err := c.fillTo(size); err != nil {
-					return 0, err
-				}
-				continue
-			}
-			if c.take(in.buf[in.r : in.r+size]) {
-				in.r += size
-				in.renew = true
-				continue
-			}
-		}
-		in.left = size
 	}
+	return c.pass(p)
+}
+
+// next reads more, or takes the packet at r, or makes it mochi's.
+func (c *conn) next() error {
+	in := &c.in
+	size, err := packetSize(in.buf[in.r:in.w])
+	whole := size > 0 && in.w-in.r >= size
+	takes := size > 0 && size <= readBytesMax && size <= int(c.b.config.PacketBytesMax) && c.mayTake(in.buf[in.r])
+	if takes && whole && c.take(in.buf[in.r:in.r+size]) {
+		in.r += size
+		in.renew = true
+		return nil
+	}
+	c.settle()
+	switch {
+	case err != nil:
+		return err
+	case size == 0: // the header is not here yet
+		return c.fill()
+	}
+	if err := c.allowed(size); err != nil {
+		return err
+	}
+	if takes && !whole {
+		return c.fillTo(size)
+	}
+	in.left = size
+	return nil
 }
 
 // pass gives mochi bytes of the packet that is its.
@@ -99,6 +102,8 @@ func (c *conn) receive(p []byte) (int, error) {
 	c.ready()
 	n, err := c.Conn.Read(p)
 	c.blocked.Store(false)
+	c.in.read = time.Now()
+	c.in.arrived = c.in.read.UnixMicro()
 	c.b.count.bytesIn.Add(n)
 	return n, err
 }
@@ -188,7 +193,7 @@ func (c *conn) ready() {
 	if in.renew {
 		in.renew = false
 		if c.keepAlive > 0 {
-			in.deadline = time.Now().Add(c.keepAlive * 3 / 2) // [MQTT-3.1.2-22]
+			in.deadline = in.read.Add(c.keepAlive * 3 / 2) // [MQTT-3.1.2-22]
 		}
 	}
 	if in.deadline.IsZero() != in.applied.IsZero() || in.deadline.Sub(in.applied).Abs() > min(time.Second, c.keepAlive/4) {

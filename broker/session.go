@@ -34,6 +34,7 @@ func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	c := connOf(cl)
 	setQuotas(cl)
+	c.quota = quotaOf(c.version)
 	c.release()
 }
 
@@ -54,12 +55,11 @@ func (h *hook) OnClientExpired(cl *mqtt.Client) {
 }
 
 // setQuotas switches mochi's window to the client off, which stops for ever
-// when it was full once; ours is in window. Before MQTT 5 a client knows of
-// no Receive Maximum, so its messages are not counted.
+// when it was full once; ours is in window.
 func setQuotas(cl *mqtt.Client) {
 	cl.State.Inflight.ResetSendQuota(0)
 	if cl.Properties.ProtocolVersion < 5 {
-		cl.State.Inflight.ResetReceiveQuota(65535)
+		cl.State.Inflight.ResetReceiveQuota(int32(quotaOf(cl.Properties.ProtocolVersion)))
 	}
 }
 

@@ -15,6 +15,8 @@ const (
 	typeDisconnect = 14
 )
 
+const pubackBytes = 4 // of a PUBACK that says nothing but yes
+
 // Write takes whole packets and never waits for the socket, because mochi
 // writes while it holds locks that every publisher needs.
 //
@@ -31,6 +33,9 @@ func (c *conn) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
 		packet, head := cutPacket(rest)
 		rest = rest[len(packet):]
+		if packet[0]>>4 != typePublish {
+			c.answers.Add(-1)
+		}
 		switch packet[0] >> 4 {
 		case typePublish:
 			if !c.mayGo(packet, head) {
@@ -46,14 +51,22 @@ func (c *conn) Write(p []byte) (int, error) {
 	if messages > 0 {
 		c.b.count.messagesOut.Add(messages)
 	}
+	if c.push(now); c.closed {
+		return 0, net.ErrClosed
+	}
+	return len(p), nil
+}
+
+// push decides whether what was added to out goes to the socket now, or with
+// what comes before the reader waits; c.mu is held.
+func (c *conn) push(now bool) {
 	if len(c.out)+c.flushing > outgoingBytesHard {
 		c.cut("it does not read what we answer")
-		return 0, net.ErrClosed
+		return
 	}
 	if now || c.blocked.Load() || len(c.out) > 32<<10 {
 		c.kick()
 	}
-	return len(p), nil
 }
 
 // mayGo reports whether a message goes out now; c.mu is held.
