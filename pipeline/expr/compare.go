@@ -1,6 +1,8 @@
 package expr
 
 import (
+	"encoding/binary"
+
 	"millrace.dev/millrace/pipeline"
 )
 
@@ -152,15 +154,33 @@ func compare[T float64 | int64 | byte](op operator, out []byte, x, y []T) {
 
 func compareTextWith(op operator, out []byte, x *pipeline.Column, c string) {
 	if op == equal || op == unequal {
-		off, differs := x.Off[:len(out)+1], bit(op == unequal)
-		for i := range out {
-			from, to := off[i], off[i+1]
-			out[i] = bit(int(to-from) == len(c) && string(x.Data[from:to]) == c) ^ differs
-		}
+		equalText(out, x, c, bit(op == unequal))
 		return
 	}
 	for i := range out {
 		out[i] = bit(holds(op, string(x.Text(i)), c))
+	}
+}
+
+// equalText compares texts with c; a short one as a word.
+func equalText(out []byte, x *pipeline.Column, c string, differs byte) {
+	var word, mask [8]byte
+	n := copy(word[:], c)
+	for i := range n {
+		mask[i] = 0xff
+	}
+	w, m := binary.LittleEndian.Uint64(word[:]), binary.LittleEndian.Uint64(mask[:])
+	from := x.Off[0]
+	for i, to := range x.Off[1 : len(out)+1] {
+		switch {
+		case int(to-from) != len(c):
+			out[i] = differs
+		case len(c) <= 8 && int(from)+8 <= len(x.Data):
+			out[i] = bit((binary.LittleEndian.Uint64(x.Data[from:])^w)&m == 0) ^ differs
+		default:
+			out[i] = bit(string(x.Data[from:to]) == c) ^ differs
+		}
+		from = to
 	}
 }
 
