@@ -137,7 +137,7 @@ func outputs(p *Pipeline, broker string) []output {
 			if h := t.HomeAssistant; h != nil && broker == "" {
 				all = append(all, output{t.Path + ".homeassistant", h.Base + "/…", h.Base + "/+/+/state"})
 			}
-			
+
 			if t.Topic == nil || t.Topic.MQTT != broker {
 				continue
 			}
