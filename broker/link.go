@@ -26,6 +26,7 @@ const (
 	linkRetryFirst = 500 * time.Millisecond
 	linkRetryMost  = time.Minute
 	linkSeconds    = 7 * 24 * 3600 // the other broker keeps messages for us while the link is down
+	lastWords      = time.Second   // to read why the other side takes nothing any more
 	linkReadBytes  = 32 << 10
 	linkWriteBytes = 32 << 10 // messages that leave in one write
 )
@@ -114,21 +115,14 @@ func NewLink(o LinkOptions) (*Link, error) {
 func (l *Link) Run(ctx context.Context) {
 	l.show()
 	retry := retry{first: l.wait.first, most: l.wait.most}
-	logged := false // that the link is down
-	down := time.Now()
+	out := outage{log: l.log, address: l.address}
 	for ctx.Err() == nil {
 		s, err := l.connect(ctx)
 		if err == nil {
 			l.count.connects.Inc()
-			if logged {
-				l.log.Info("link is up again", "after", time.Since(down).Round(time.Millisecond))
-			} else {
-				l.log.Info("link is up", "address", l.address)
-			}
-			logged = false
+			out.ends()
 			l.set(s, nil)
 			err = s.serve(ctx)
-			down = time.Now()
 			if s.useful() {
 				retry.failures = 0
 			}
@@ -137,10 +131,7 @@ func (l *Link) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if !logged {
-			l.log.Warn("link is down", "address", l.address, "error", err)
-			logged = true
-		}
+		out.goesOn(err)
 		select {
 		case <-time.After(retry.next()):
 		case <-ctx.Done():
@@ -193,7 +184,7 @@ func (l *Link) connect(ctx context.Context) (*session, error) {
 	if err != nil {
 		raw.Close()
 		if ack != nil && ack.ReasonCode >= 0x80 {
-			return nil, fmt.Errorf("it refuses us: %s", reason(ack.ReasonCode))
+			return nil, &mistake{fmt.Errorf("it refuses us: %s", reason(ack.ReasonCode))}
 		}
 		return nil, fmt.Errorf("no answer to CONNECT: %w", err)
 	}

@@ -38,8 +38,9 @@ func newLinkConn(c net.Conn, frameMax int, oversized func([]byte)) *linkConn {
 // Lock begins a packet.
 func (c *linkConn) Lock() { c.mu.Lock() }
 
-// Unlock sends what was written since Lock. If that goes wrong the connection
-// is closed: whoever reads from it hears of it.
+// Unlock sends what was written since Lock. If that goes wrong, what the other
+// side has said may still be read for lastWords: it may be why. Then whoever
+// reads hears of the end.
 func (c *linkConn) Unlock() {
 	defer c.mu.Unlock()
 	if len(c.out) == 0 || c.err != nil {
@@ -56,7 +57,7 @@ func (c *linkConn) Unlock() {
 		_, c.err = c.Conn.Write(out)
 	}
 	if c.err != nil {
-		c.Conn.Close()
+		c.Conn.SetReadDeadline(time.Now().Add(lastWords))
 	}
 }
 

@@ -228,17 +228,17 @@ func (m *mosquitto) connect(h hello) *wire {
 }
 
 // A cutter stands between a client and a server, and cuts all connections
-// after some bytes.
+// after some bytes from the client. Every other cut is gentle: the server
+// still gets what was under way, which a hard one takes from it.
 type cutter struct {
 	net.Listener
-	to string
 
 	mu    sync.Mutex
 	rand  *rand.Rand
 	cuts  int
-	left  int // bytes until the next cut
-	conns map[net.Conn]bool
-	most  int // bytes between two cuts; 0 for no cuts
+	left  int               // bytes until the next cut
+	most  int               // bytes between two cuts
+	conns map[net.Conn]bool // those to the server are true
 }
 
 func newCutter(t testing.TB, to string, most int) *cutter {
@@ -249,53 +249,65 @@ func newCutter(t testing.TB, to string, most int) *cutter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cutter{Listener: l, to: to, rand: rand.New(rand.NewPCG(seed, 0)), left: most, most: most, conns: map[net.Conn]bool{}}
+	c := &cutter{Listener: l, rand: rand.New(rand.NewPCG(seed, 0)), left: most, most: most, conns: map[net.Conn]bool{}}
 	var run sync.WaitGroup
 	run.Go(func() {
 		for {
-			a, err := l.Accept()
+			client, err := l.Accept()
 			if err != nil {
 				return
 			}
-			if b, err := net.Dial("tcp", to); err == nil {
-				c.note(a, b)
-				run.Go(func() { c.pass(a, b) })
-				run.Go(func() { c.pass(b, a) })
-			} else {
-				a.Close()
+			server, err := net.Dial("tcp", to)
+			if err != nil {
+				client.Close()
+				continue
 			}
+			c.note(client, server)
+			run.Go(func() { c.up(client, server.(*net.TCPConn)) })
+			run.Go(func() { c.down(server, client) })
 		}
 	})
 	t.Cleanup(func() {
 		l.Close()
-		c.cut()
+		c.cut(true)
 		run.Wait()
 	})
 	return c
 }
 
-func (c *cutter) note(conns ...net.Conn) {
+func (c *cutter) note(client, server net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, one := range conns {
-		c.conns[one] = true
+	c.conns[client], c.conns[server] = false, true
+}
+
+// up passes on what the client says, until it is cut.
+func (c *cutter) up(client net.Conn, server *net.TCPConn) {
+	defer server.CloseWrite()
+	defer client.Close()
+	buf := make([]byte, 4096)
+	for {
+		n, err := client.Read(buf)
+		part, cut := c.spend(n)
+		server.Write(buf[:part])
+		if cut {
+			c.cut(c.count()%2 == 0)
+		}
+		if err != nil || cut {
+			return
+		}
 	}
 }
 
-func (c *cutter) pass(from, to net.Conn) {
-	defer from.Close()
-	defer to.Close()
+// down passes on what the server says, even to nobody, until it has ended.
+func (c *cutter) down(server, client net.Conn) {
+	defer server.Close()
+	defer client.Close()
 	buf := make([]byte, 4096)
 	for {
-		n, err := from.Read(buf)
-		part, cut := c.spend(n)
-		if part > 0 {
-			to.Write(buf[:part])
-		}
-		if cut {
-			c.cut()
-		}
-		if err != nil || cut {
+		n, err := server.Read(buf)
+		client.Write(buf[:n])
+		if err != nil {
 			return
 		}
 	}
@@ -305,9 +317,6 @@ func (c *cutter) pass(from, to net.Conn) {
 func (c *cutter) spend(n int) (int, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.most == 0 {
-		return n, false
-	}
 	if c.left -= n; c.left > 0 {
 		return n, false
 	}
@@ -317,11 +326,13 @@ func (c *cutter) spend(n int) (int, bool) {
 	return part, true
 }
 
-func (c *cutter) cut() {
+func (c *cutter) cut(hard bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for conn := range c.conns {
-		conn.Close()
+	for conn, server := range c.conns {
+		if hard || !server {
+			conn.Close()
+		}
 	}
 	clear(c.conns)
 }
@@ -401,3 +412,5 @@ func (w *wire) request(kind byte) packet {
 		}
 	}
 }
+
+func silent() *slog.Logger { return slog.New(slog.DiscardHandler) }

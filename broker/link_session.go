@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 
 	"github.com/eclipse/paho.golang/packets"
@@ -73,8 +74,8 @@ func (s *session) serve(ctx context.Context) error {
 
 // ended notes why the connection ended; the first word counts.
 func (s *session) ended(err error) {
-	if broken := s.conn.broken(); broken != nil {
-		err = broken
+	if broken := s.conn.broken(); broken != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		err = broken // nothing was said
 	}
 	select {
 	case s.why <- err:
@@ -111,7 +112,7 @@ func (s *session) subscribe(ctx context.Context, remembered bool) error {
 	if ack != nil {
 		for i, code := range ack.Reasons {
 			if i < len(all) && code >= 0x80 {
-				return fmt.Errorf("it refuses to give us %s: %s", all[i].Filter, reason(code))
+				return &mistake{fmt.Errorf("it refuses to give us %s: %s", all[i].Filter, reason(code))}
 			}
 		}
 	}

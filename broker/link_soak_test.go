@@ -41,7 +41,7 @@ func TestNothingIsLostOnTheWayOutAndOrderIsKept(t *testing.T) {
 			t.Parallel()
 			m, got := newMosquitto(t), newOrdered()
 			m.watch(got)
-			way := newCutter(t, m.address, 100_000)
+			way := newCutter(t, m.address, 60_000)
 			c := linkConfig(way.Addr().String())
 			c.Version = version
 			l := link(t, c)
@@ -68,7 +68,7 @@ func TestNothingIsLostOnTheWayInAndOrderIsKept(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			m, got := newMosquitto(t), newOrdered()
-			way := newCutter(t, m.address, 30_000)
+			way := newCutter(t, m.address, 3_000)
 			c := linkConfig(way.Addr().String(), "plant/#")
 			c.Version = version
 			l := link(t, c)
