@@ -85,6 +85,9 @@ func (r *results) targets(f *config.File, list []config.Target) ([]target, error
 		switch t.Kind {
 		case "topic":
 			label = ""
+			if t.Topic.MQTT != "" {
+				label = "mqtt " + t.Topic.MQTT
+			}
 			sink, err = node.NewTopic(t.Topic, publisher{r, said})
 		case "stdout":
 			sink, err = sinks.NewStdout(sinks.StdoutConfig{Line: t.Stdout.Line, Fields: t.Stdout.Fields}, said)
