@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,14 +63,15 @@ func (n *Node) Try() []string {
 	now.trees(func(tree *Tree) {
 		for _, list := range tree.Pipeline.Config.Targets() {
 			for i := range list {
-				if t := list[i].Topic; t != nil {
+				if t := list[i].Topic; t != nil && t.MQTT == "" {
 					lines = append(lines, fmt.Sprintf("  mosquitto_sub%s -v -t '%s'", port, firstFilter(t.Topic)))
 				}
 			}
 		}
 	})
-	if len(now.runners) > 0 {
-		p := now.runners[0].tree.Pipeline
+	i := slices.IndexFunc(now.runners, func(r *runner) bool { return r.tree.Pipeline.Config.From.Broker == "" })
+	if i >= 0 {
+		p := now.runners[i].tree.Pipeline
 		lines = append(lines, fmt.Sprintf("  mosquitto_pub%s -t '%s' -m '%s'", port, sampleTopic(p), samplePayload(p)))
 	}
 	return lines
