@@ -111,3 +111,27 @@ func (m *mosquitto) publish(from, to int) {
 		w.expect(4)
 	}
 }
+
+// Messages of 20 bytes to mosquitto at QoS 1, and from it.
+func BenchmarkLink(b *testing.B) {
+	for version := range versions {
+		b.Run("out/"+version, func(b *testing.B) {
+			c := linkConfig(newMosquitto(b).address)
+			c.Version = version
+			l := link(b, c)
+			l.waitUp()
+			b.ResetTimer()
+			l.deliver(0, b.N)
+		})
+		b.Run("in/"+version, func(b *testing.B) {
+			m := newMosquitto(b)
+			c := linkConfig(m.address, "plant/#")
+			c.Version = version
+			l := link(b, c)
+			l.waitUp()
+			b.ResetTimer()
+			m.publish(0, b.N)
+			until(b, "all came", func() bool { return l.metric("millrace_link_messages_in_total") >= uint64(b.N) })
+		})
+	}
+}

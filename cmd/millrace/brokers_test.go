@@ -22,6 +22,11 @@ func TestPipelinesReadFromAndPublishToAnotherBroker(t *testing.T) {
     from: plant/{device}
     to:
       - {mqtt: cloud, topic: "site7/{topic}", fields: [temp]}
+  mirror:
+    from: shop/#
+    decode: raw
+    to:
+      - {mqtt: cloud, topic: "site7/{topic}", format: value, fields: [payload]}
   down:
     from: {mqtt: cloud, topic: "orders/{device}"}
     to:
@@ -32,6 +37,8 @@ func TestPipelinesReadFromAndPublishToAnotherBroker(t *testing.T) {
 		s.pub("mqttv5", "plant/m1", `{"temp":21.5}`)
 		wait(t, above, `site7/plant/m1 {"time":`)
 		wait(t, above, `"temp":21.5}`)
+		s.pub("mqttv311", "shop/floor/door", "not JSON")
+		wait(t, above, "site7/shop/floor/door not JSON")
 		s.pub("mqttv5", "orders/m1", `{"n":1}`) // of this broker, not of the other
 		c.pub("mqttv5", "orders/m2", `{"n":2}`)
 		wait(t, here, "local/m2 ")
