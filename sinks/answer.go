@@ -22,13 +22,16 @@ type answer struct {
 	words  string
 }
 
-// words returns what a server says: the error of InfluxDB 1, the message of
-// InfluxDB 2, or the beginning of whatever it is.
+// words returns what a server says: the error of InfluxDB 1 and 3, the message
+// of InfluxDB 2, or the beginning of whatever it is.
 func words(h http.Header, body []byte) string {
-	var said struct{ Error, Message string }
+	var said struct {
+		Error, Message string
+		Data           json.RawMessage // of InfluxDB 3: the first line that is wrong, or all
+	}
 	text := string(body)
 	if json.Unmarshal(body, &said) == nil && said.Error+said.Message != "" {
-		text = strings.TrimSpace(said.Error + " " + said.Message)
+		text = strings.TrimSpace(said.Error + " " + said.Message + lineError(said.Data))
 	} else if e := h.Get("X-Influxdb-Error"); e != "" {
 		text = e
 	}
@@ -37,6 +40,24 @@ func words(h http.Header, body []byte) string {
 		text = strings.TrimRightFunc(text[:wordsBytesMax], func(r rune) bool { return r == utf8.RuneError }) + "…"
 	}
 	return text
+}
+
+// lineError returns what InfluxDB 3 says of the first line that is wrong.
+func lineError(data json.RawMessage) string {
+	type line struct {
+		Message string `json:"error_message"`
+	}
+	var one line
+	var all []line
+	if json.Unmarshal(data, &all) == nil && len(all) > 0 {
+		one = all[0]
+	} else if json.Unmarshal(data, &one) != nil {
+		return ""
+	}
+	if one.Message == "" {
+		return ""
+	}
+	return ": " + one.Message
 }
 
 // String returns the status and the server's words.

@@ -288,7 +288,7 @@ func TestAServerThatIsSlowOrGoneIsATemporaryError(t *testing.T) {
 func TestAWrongInfluxIsToldAtStart(t *testing.T) {
 	for _, c := range []InfluxConfig{
 		{URL: "localhost:8086", Measurement: "m"}, {URL: "", Measurement: "m"}, {URL: "ftp://x", Measurement: "m"}, {URL: "http://", Measurement: "m"},
-		{URL: "http://x"}, {URL: "http://x", Measurement: "m", Version: 3},
+		{URL: "http://x"}, {URL: "http://x", Measurement: "m", Version: 4},
 	} {
 		if _, err := NewInflux(c); err == nil {
 			t.Errorf("%+v: got no error", c)

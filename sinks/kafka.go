@@ -93,7 +93,9 @@ func NewKafka(c KafkaConfig) (*Kafka, error) {
 func (k *Kafka) options() ([]kgo.Opt, error) {
 	options := []kgo.Opt{
 		kgo.SeedBrokers(k.c.Brokers...), kgo.ClientID("millrace"),
-		kgo.RecordDeliveryTimeout(k.c.Timeout), kgo.DialTimeout(k.c.Timeout), kgo.RetryTimeout(k.c.Timeout),
+		kgo.DialTimeout(k.c.Timeout), kgo.RetryTimeout(k.c.Timeout), // kgo's own timeout of a record counts from its event time
+		kgo.AllowIdempotentProduceCancellation(), // so that a write ends in time, whatever the brokers do
+		kgo.MetadataMinAge(kafkaLook),
 		kgo.UnknownTopicRetries(unknownTopicTries), kgo.AllowAutoTopicCreation(), // which the broker may not do
 		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
 	}
@@ -114,6 +116,10 @@ func (k *Kafka) options() ([]kgo.Opt, error) {
 	return options, nil
 }
 
+// kafkaLook is how often the brokers are asked, at most, where a topic is; a
+// write after an outage waits for that.
+const kafkaLook = 500 * time.Millisecond
+
 // unknownTopicTries is how often a topic is asked for that is not there.
 const unknownTopicTries = 4
 
@@ -127,6 +133,8 @@ func (k *Kafka) Write(ctx context.Context, b *pipeline.Batch) error {
 	k.rows.fit(b)
 	errs := make([]error, b.Rows())
 	reasons := make([]string, b.Rows())
+	produce, cancel := context.WithTimeout(ctx, k.c.Timeout)
+	defer cancel()
 	var all sync.WaitGroup
 	for i := range b.Rows() {
 		r, err := k.record(b, i)
@@ -135,7 +143,7 @@ func (k *Kafka) Write(ctx context.Context, b *pipeline.Batch) error {
 			continue
 		}
 		all.Add(1)
-		k.client.Produce(ctx, r, func(r *kgo.Record, err error) {
+		k.client.Produce(produce, r, func(r *kgo.Record, err error) {
 			defer all.Done()
 			if errs[i] = err; err == nil {
 				k.written.Add(uint64(len(r.Value)))
@@ -196,6 +204,8 @@ func (k *Kafka) isAboutRow(err error) bool {
 func (k *Kafka) tell(err error) error {
 	hint := ""
 	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s: not stored within %s", k.server, k.c.Timeout)
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.InvalidTopicException):
 		hint = "create the topic " + k.c.Topic
 	case errors.Is(err, kerr.SaslAuthenticationFailed), errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):

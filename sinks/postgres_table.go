@@ -42,10 +42,11 @@ func (p *Postgres) prepare(ctx context.Context, b *pipeline.Batch) error {
 		}
 	}
 	if len(p.types) == 0 {
+		p.types = nil // somebody may create it
 		return fmt.Errorf("table %s: %w", p.c.Table, errNoTable)
 	}
 	for _, name := range slices.Concat(p.c.Key, p.c.Fields, []string{p.c.Time}) {
-		if p.types[name] == "" && name != timeName {
+		if p.types[name] == "" && (name != timeName || p.c.Time == timeName) {
 			p.types = nil // somebody may add it
 			return fmt.Errorf("column %s: %w", name, errNoColumn)
 		}

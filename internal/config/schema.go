@@ -134,6 +134,8 @@ func (s *schema) special(t reflect.Type) object {
 		return anyOf(object{"type": "integer", "minimum": 0}, object{"type": "string", "pattern": "^[0-9][0-9._]* ?(B|KB|kB|MB|GB|KiB|MiB|GiB)?$"})
 	case reflect.TypeFor[Secret]():
 		return text()
+	case reflect.TypeFor[Body]():
+		return object{"type": []string{"string", "object", "array"}}
 	case reflect.TypeFor[Every]():
 		return anyOf(s.value(reflect.TypeFor[time.Duration](), ""), object{"type": "integer", "minimum": 1})
 	case reflect.TypeFor[Idle]():
@@ -154,10 +156,12 @@ func (s *schema) special(t reflect.Type) object {
 // named returns the schema of what stands behind a name.
 func (s *schema) named(t reflect.Type) object {
 	switch t {
-	case reflect.TypeFor[Pipeline](), reflect.TypeFor[Branch](), reflect.TypeFor[OtherBroker]():
+	case reflect.TypeFor[Pipeline](), reflect.TypeFor[Branch](), reflect.TypeFor[OtherBroker](), reflect.TypeFor[Entity]():
 		return s.def(t)
 	case reflect.TypeFor[NamedSink]():
 		return s.target(reflect.TypeFor[Target]())
+	case reflect.TypeFor[Text]():
+		return text()
 	case reflect.TypeFor[FieldKind]():
 		return words(`enum:"number,int,bool,text"`)
 	}

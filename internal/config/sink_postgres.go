@@ -42,7 +42,7 @@ func (s *PostgresSink) label() string { return "postgres " + s.Table }
 
 func (s *PostgresSink) check(d *decoder, path string) {
 	d.checkOneOf(path, "password")
-	if at := path + ".url"; d.there(at) && !d.hasProblem(at) {
+	if at := path + ".url"; d.isWritten(at) {
 		u, err := url.Parse(string(s.URL))
 		words := strings.Contains(string(s.URL), "=") // host=/run/postgresql dbname=plant
 		if !words && (err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql") {

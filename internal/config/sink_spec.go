@@ -136,6 +136,12 @@ func (d *decoder) checkTexts(path string, ts Texts) {
 	}
 }
 
+// isWritten reports whether the value at path stands in the file itself. One
+// from the environment may be another where the file runs.
+func (d *decoder) isWritten(path string) bool {
+	return d.there(path) && !d.hasProblem(path) && !envRule.MatchString(d.src.values[path].Value)
+}
+
 // checkBraces refuses a text whose braces are wrong.
 func (d *decoder) checkBraces(path, text, hint string) {
 	if _, wrong := namesIn(text); wrong != "" && d.there(path) {

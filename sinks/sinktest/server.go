@@ -31,7 +31,9 @@ type Server struct {
 	t     *testing.T
 	name  string
 	args  []string
-	ready string // a path that answers once it is up
+	ready string              // a path that answers once it is up
+	is    func() bool         // up; instead of ready
+	as    *syscall.Credential // who it runs as; nil for us
 	log   bytes.Buffer
 	end   func(os.Signal)
 }
@@ -108,6 +110,7 @@ func (s *Server) Start() {
 	s.log.Reset()
 	cmd := exec.Command(s.name, s.args...)
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = &s.log, &s.log, withUs()
+	cmd.SysProcAttr = runAs(cmd.SysProcAttr, s.as)
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -133,12 +136,8 @@ func (s *Server) Start() {
 		s.end = nil
 	}
 	for end := time.Now().Add(Patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		res, err := http.Get(s.URL + s.ready)
-		if err == nil {
-			res.Body.Close()
-			if res.StatusCode < 300 {
-				return
-			}
+		if s.isUp() {
+			return
 		}
 		select {
 		case <-ended:
@@ -148,6 +147,19 @@ func (s *Server) Start() {
 	}
 	s.Kill()
 	s.t.Fatalf("%s does not answer:\n%s", s.name, &s.log)
+}
+
+// isUp reports whether the server answers.
+func (s *Server) isUp() bool {
+	if s.is != nil {
+		return s.is()
+	}
+	res, err := http.Get(s.URL + s.ready)
+	if err != nil {
+		return false
+	}
+	res.Body.Close()
+	return res.StatusCode < 300
 }
 
 // Kill ends the server as a power cut would. A second Kill does nothing.
