@@ -76,13 +76,13 @@ func (b *Broker) admit(nc net.Conn) {
 		go b.serve(c)
 		return
 	}
-	nc.Close()
 	switch refused {
 	case refusedClients:
 		b.count.refusedClients.Inc()
 	case refusedAddress:
 		b.count.refusedAddress.Inc()
 	}
+	nc.Close()
 	if b.quiet.allow("refused " + c.remote.String()) {
 		b.log.Warn("connection refused", "remote", nc.RemoteAddr().String(), "reason", refused)
 	}

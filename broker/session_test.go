@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,9 +61,13 @@ func TestAPersistentSessionLosesNothingWhileItsClientComesAndGoes(t *testing.T) 
 	sub.subscribe("plant/#", 1)
 	const n = 6000
 	var sent sync.WaitGroup
+	var taken atomic.Int64 // the subscriber is never further behind than half of what a session keeps
 	sent.Go(func() {
 		p, _ := s.connect(hello{id: "p"})
 		for i := range n {
+			for int64(i)-taken.Load() > sessionMessages/2 {
+				time.Sleep(time.Millisecond)
+			}
 			if i%2 == 0 {
 				p.publish("plant/x", strconv.Itoa(i), 1, 1)
 				if _, err := p.read(); err != nil {
@@ -84,6 +89,7 @@ func TestAPersistentSessionLosesNothingWhileItsClientComesAndGoes(t *testing.T) 
 				t.Fatalf("got %+v, %v after %d messages", m, err, l.next)
 			}
 			l.enter(m.payload)
+			taken.Store(int64(l.next))
 			if random.IntN(10) > 0 {
 				sub.Write(ack(0x40, m.id))
 			}
