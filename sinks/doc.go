@@ -1,5 +1,6 @@
 // Package sinks takes the rows of pipelines to where they are wanted: MQTT
-// topics, standard output, files, and InfluxDB and its kin.
+// topics and Home Assistant, standard output, files, web servers, InfluxDB,
+// PostgreSQL, Prometheus, NATS and Kafka, and their kin.
 //
 //	pipeline ──Push──▶ Delivery: queue ──Write──▶ Sink ──▶ the world
 //	                      │        ▲                │

@@ -120,3 +120,17 @@ func TestAFileMayBeLineProtocol(t *testing.T) {
 		t.Error("got no error for a file without a measurement")
 	}
 }
+
+func TestRefusalsOfRowsThatAreWrittenAgainAreNotTold(t *testing.T) {
+	all := []Refusal{{Row: 1}, {Row: 4}, {Row: 7}}
+	for row, want := range map[int]int{0: 0, 1: 0, 2: 1, 4: 1, 5: 2, 7: 2, 8: 3} {
+		if got := until(all, row); len(got) != want {
+			t.Errorf("until row %d: got %v, want %d", row, got, want)
+		}
+	}
+	var part *Partial
+	err := settle([]int{2, 5, 9}, []Refusal{{Row: 3}, {Row: 7}}, []Refusal{{Row: 0}}, 2, errors.New("away"))
+	if !errors.As(err, &part) || part.Done != 9 || len(part.Refused) != 3 || part.Refused[0].Row != 2 {
+		t.Errorf("got %+v, want rows 2, 3 and 7 refused, 9 next", err)
+	}
+}
