@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,10 +60,8 @@ type HomeAssistant struct {
 	name    *line
 	written atomic.Uint64
 
-	mu     sync.Mutex
-	known  map[string]string // what each device that was announced is called, by its id
-	closed bool
-	value  []byte
+	mu    sync.Mutex
+	known map[string]string // what each device that was announced is called, by its id
 }
 
 // NewHomeAssistant returns a sink that publishes to p.
@@ -239,7 +238,10 @@ func (h *HomeAssistant) topic(id string, e *Entity, what string) string {
 
 // publish publishes a retained message.
 func (h *HomeAssistant) publish(topic string, payload []byte, hop uint8) error {
-	err := h.to.Publish([]byte(topic), payload, 1, true, hop+1)
+	if hop < math.MaxUint8 {
+		hop++
+	}
+	err := h.to.Publish([]byte(topic), payload, 1, true, hop)
 	if err == nil {
 		h.written.Add(uint64(len(payload)))
 	}
