@@ -171,7 +171,7 @@ func (s *HTTPSink) check(d *decoder, path string) {
 	if !d.there(path+".url") && !d.there(path+".url_file") && d.there(path) {
 		d.problem(path+"#key", "url: https://example.com/hook, or url_file", "missing key %q", "url")
 	}
-	if u, err := url.Parse(strings.NewReplacer("{", "x", "}", "x").Replace(string(s.URL))); d.isWritten(path+".url") {
+	if u, err := url.Parse(strings.NewReplacer("{", "x", "}", "x").Replace(string(s.URL))); d.isWritten(path + ".url") {
 		switch {
 		case err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https":
 			d.problem(path+".url", "such as https://example.com/hook", "this is no URL of a server")
