@@ -51,6 +51,7 @@ type Broker struct {
 
 	listeners []net.Listener
 	conns     connections
+	full      full
 	stall     connTimes
 	plain     bool // everything goes through mochi; for tests
 	serving   atomic.Bool
@@ -66,7 +67,7 @@ func New(o Options) (*Broker, error) {
 	b := &Broker{
 		config: o.Config, journal: o.Journal, route: o.Route, edition: o.Edition, seed: maphash.MakeSeed(), log: o.Log,
 		count: newCounters(o.Metrics), quiet: newQuiet(), interest: newInterest(),
-		stall: connTimes{connect: connectWait, stall: stallWait},
+		stall: connTimes{connect: connectWait, stall: stallWait, room: roomWait},
 	}
 	if b.edition == nil {
 		b.edition = func() uint64 { return 0 }

@@ -21,23 +21,26 @@ const HopsMax = 8
 
 // Limits that nobody has needed to change.
 const (
-	connectBytesMax   = 64 << 10         // a packet before the client is known
-	connectWait       = 10 * time.Second // from the connection to CONNECT, and for a password to be checked
-	stallWait         = 20 * time.Second // a client that takes nothing from us for so long is cut
-	clientIDBytesMax  = 256
-	subscriptionsMax  = 1000            // of a client
-	sessionMessages   = 1000            // QoS 1 and 2 messages that wait for a client or its acknowledgement
-	sessionSeconds    = 7 * 24 * 3600   // a client that does not come back is forgotten
-	outgoingBytesSoft = 1 << 20         // bytes that wait for a socket; above, QoS 0 messages are dropped
-	outgoingBytesHard = 4 << 20         // above, the connection is cut
-	unackedBytesMax   = 512 << 10       // QoS 1 and 2 messages on their way to a client
-	pendingMax        = 64              // messages that a client's writer has not encoded yet
-	receiveMax        = 256             // QoS 1 and 2 messages a client may have on the way to us
-	aliasesMax        = 64              // topic aliases of a client
-	keepAliveMax      = 43690           // s; mochi computes 1.5 times that in 16 bits
-	sysSeconds        = 60              // between two rounds of $SYS messages
-	publishWait       = 5 * time.Second // for room in the journal, in Publish
-	acceptWaitMax     = time.Second     // between two tries while the system refuses to accept
+	connectBytesMax     = 64 << 10         // a packet before the client is known
+	connectWait         = 10 * time.Second // from the connection to CONNECT, and for a password to be checked
+	stallWait           = 20 * time.Second // a client that takes nothing from us for so long is cut
+	clientIDBytesMax    = 256
+	subscriptionsMax    = 1000                    // of a client
+	sessionMessages     = 1000                    // QoS 1 and 2 messages that wait for a client or its acknowledgement; above, who publishes to a connected one waits
+	sessionRoom         = sessionMessages * 3 / 4 // down to this they wait
+	roomWait            = 5 * time.Second         // for that, at most
+	sessionMessagesHard = 2 * sessionMessages     // above, messages to a connected client are dropped too
+	sessionSeconds      = 7 * 24 * 3600           // a client that does not come back is forgotten
+	outgoingBytesSoft   = 1 << 20                 // bytes that wait for a socket; above, QoS 0 messages are dropped
+	outgoingBytesHard   = 4 << 20                 // above, the connection is cut
+	unackedBytesMax     = 512 << 10               // QoS 1 and 2 messages on their way to a client
+	pendingMax          = 64                      // messages that a client's writer has not encoded yet
+	receiveMax          = 256                     // QoS 1 and 2 messages a client may have on the way to us
+	aliasesMax          = 64                      // topic aliases of a client
+	keepAliveMax        = 43690                   // s; mochi computes 1.5 times that in 16 bits
+	sysSeconds          = 60                      // between two rounds of $SYS messages
+	publishWait         = 5 * time.Second         // for room in the journal, in Publish
+	acceptWaitMax       = time.Second             // between two tries while the system refuses to accept
 )
 
 // Config is what users can change.

@@ -13,7 +13,7 @@ import (
 )
 
 // connTimes are how long connections may take; tests shorten them.
-type connTimes struct{ connect, stall time.Duration }
+type connTimes struct{ connect, stall, room time.Duration }
 
 // A conn is the connection that mochi gets instead of the socket.
 //
@@ -53,7 +53,10 @@ type conn struct {
 	flushing int                   // bytes that the flusher is writing; it runs if there are any
 	filters  packets.Subscriptions // of the SUBSCRIBE under way
 	window   window
-	releases bool // somebody lets waiting messages go
+	releases bool      // somebody lets waiting messages go
+	full     bool      // the session is, see room.go
+	waiting  bool      // the reader waits for the journal or for another client
+	progress time.Time // when the session became full, or the client last acknowledged since
 	ids      ids
 }
 

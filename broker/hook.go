@@ -103,7 +103,7 @@ func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	if c.subscribing.Load() && c.isFilter(topic) {
 		return true
 	}
-	if cl.State.Inflight.Len() >= sessionMessages {
+	if !h.b.mayQueue(c, cl) {
 		h.b.count.droppedSession.Inc()
 		return false
 	}

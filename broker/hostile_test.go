@@ -115,17 +115,11 @@ func TestAStalledSubscriberHoldsNobodyAndIsCut(t *testing.T) {
 		if k := <-got; k != n {
 			t.Errorf("QoS %d: the quick subscriber got %d messages, want %d", qos, k, n)
 		}
-		if qos > 0 { // it has few messages on the way: the rest wait for it, up to a limit
-			if got, want := s.metric("millrace_broker_dropped_total", "reason", "session_full"), uint64(n-sessionMessages); got != want {
-				t.Errorf("got %d dropped, want %d", got, want)
-			}
-			continue
-		}
 		until(t, "the stalled one is cut", func() bool { return s.metric("millrace_broker_slow_consumers_total") == 1 })
 		until(t, "it is logged", func() bool {
 			return strings.Contains(s.log.String(), "slow client cut") && strings.Contains(s.log.String(), "client=stalled")
 		})
-		if s.metric("millrace_broker_dropped_total", "reason", "slow_consumer") == 0 {
+		if qos == 0 && s.metric("millrace_broker_dropped_total", "reason", "slow_consumer") == 0 {
 			t.Error("nothing is counted as dropped")
 		}
 	}

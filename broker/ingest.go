@@ -50,14 +50,25 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 		return pk, acknowledgeOnly
 	}
 	b.count.fanouts.Inc()
+	if pk.FixedHeader.Qos > 0 {
+		b.makeRoom(pk.TopicName, c) // or it is dropped, and counted, for who is full
+	}
 	c.lockSessions(holdsRead)
 	return pk, nil
 }
 
 // OnPacketProcessed is called when mochi has done all that a packet asks for.
-func (h *hook) OnPacketProcessed(cl *mqtt.Client, _ packets.Packet, _ error) {
-	if c := connOf(cl); c != nil && c.holds == holdsRead {
+func (h *hook) OnPacketProcessed(cl *mqtt.Client, pk packets.Packet, _ error) {
+	c := connOf(cl)
+	if c == nil {
+		return
+	}
+	if c.holds == holdsRead {
 		c.release()
+	}
+	switch pk.FixedHeader.Type {
+	case packets.Puback, packets.Pubrec, packets.Pubcomp:
+		c.roomMade()
 	}
 }
 
@@ -91,16 +102,23 @@ func (b *Broker) append(c *conn, records []journal.Record) (n int, last uint64, 
 	b.count.ingested.Add(n)
 	if err == journal.ErrFull {
 		var offset uint64
-		if offset, err = b.journal.Append(b.closing, records[n]); err == nil {
+		if offset, err = b.waitAppend(c, records[n]); err == nil {
 			b.count.ingested.Inc()
 			last = offset
 			n++
 		}
-		if c != nil {
-			c.in.read = time.Now() // it could not show meanwhile that it lives
-		}
 	}
 	return n, last, err
+}
+
+// waitAppend appends a message when there is room.
+func (b *Broker) waitAppend(c *conn, r journal.Record) (uint64, error) {
+	if c != nil {
+		c.waits(true)
+		defer c.waits(false)
+		defer func() { c.in.read = time.Now() }() // it could not show meanwhile that it lives
+	}
+	return b.journal.Append(b.closing, r)
 }
 
 // lost counts and tells that the journal did not take a client's message.
@@ -137,7 +155,8 @@ func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 // to the pipelines that want its topic. hop is how many pipelines it has been
 // through, at most HopsMax. Any number of goroutines may publish; topic and
 // payload are free again when Publish returns. If the journal stays full for
-// 5 s, nothing is published and the error wraps journal.ErrFull.
+// 5 s, or the session of a connected client does, nothing is published and the
+// error wraps journal.ErrFull.
 func (b *Broker) Publish(topic, payload []byte, qos byte, retain bool, hop uint8) error {
 	return b.PublishWith(topic, payload, qos, retain, hop, nil)
 }
@@ -157,13 +176,19 @@ func (b *Broker) PublishWith(topic, payload []byte, qos byte, retain bool, hop u
 	case ours(name):
 		return fmt.Errorf("broker: publish to %s: topics with $ are the broker's own", name)
 	}
+	wanted := b.interest.any(name)
+	if wanted && qos > 0 {
+		if err := b.makeRoom(name, nil); err != nil {
+			return fmt.Errorf("broker: publish to %s: %w", name, err)
+		}
+	}
 	b.count.published.Inc()
 	if route := b.route(topic); route != 0 {
 		if err := b.feedBack(journal.Record{Arrived: time.Now().UnixMicro(), Route: route, Hop: hop, Topic: topic, Payload: payload}); err != nil {
 			return fmt.Errorf("broker: publish to %s: %w", name, err)
 		}
 	}
-	if !retain && !b.interest.any(name) {
+	if !retain && !wanted {
 		return nil
 	}
 	b.count.fanouts.Inc()

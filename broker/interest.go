@@ -103,6 +103,38 @@ func (l *level) any(rest string, more, dollar bool) bool {
 	return c != nil && !dollar && c.any(rest, more, false)
 }
 
+// each calls f with every client whose subscription matches topic, more than
+// once if several do.
+func (i *interest) each(topic string, f func(client string)) {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	i.root.each(topic, true, strings.HasPrefix(topic, "$"), f)
+}
+
+func (l *level) each(rest string, more, dollar bool, f func(client string)) {
+	if c := l.children["#"]; c != nil && !dollar {
+		c.tell(f)
+	}
+	if !more {
+		l.tell(f)
+		return
+	}
+	name, rest, more := strings.Cut(rest, "/")
+	if c := l.children[name]; c != nil {
+		c.each(rest, more, false, f)
+	}
+	if c := l.children["+"]; c != nil && !dollar {
+		c.each(rest, more, false, f)
+	}
+}
+
+func (l *level) tell(f func(client string)) {
+	for c := range l.clients {
+		client, _, _ := strings.Cut(c, "\x00")
+		f(client)
+	}
+}
+
 // shared returns the filter inside $share/group/filter, or filter itself.
 func shared(filter string) string {
 	prefix, rest, ok := strings.Cut(filter, "/")

@@ -173,6 +173,9 @@ func (s *connections) enter(c *conn) string {
 
 func (s *connections) leave(c *conn) {
 	c.Close()
+	if c.client != nil {
+		c.b.note(c, c.client) // nobody waits for it any more
+	}
 	s.mu.Lock()
 	delete(s.open, c)
 	if s.from[c.remote]--; s.from[c.remote] == 0 {

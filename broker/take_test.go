@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,12 +28,17 @@ func stream(random *rand.Rand, v5 bool) []byte {
 			size = random.IntN(3 * readBytesMax)
 		}
 		payload := fmt.Sprint(i, " ", strings.Repeat("y", size))
-		qos := byte(0)
-		if random.IntN(4) == 0 {
-			qos = 1
+		qos := pickQoS(random)
+		if qos > 0 && random.IntN(8) > 0 { // else the identifier comes again, perhaps of a QoS 2 message
 			id++
 		}
-		p := publishBytes(v5, topic, payload, qos, id)
+		p := publishBytes(v5, topic, payload, qos, max(id, 1))
+		if qos > 0 && random.IntN(10) == 0 {
+			p[0] |= dupFlag
+		}
+		if random.IntN(30) == 0 { // PUBREL, or an identifier that is 0
+			b = append(b, ack(0x62, id-uint16(random.IntN(3)))...)
+		}
 		switch random.IntN(40) {
 		case 0:
 			p[0] |= retainFlag
@@ -54,6 +60,10 @@ func stream(random *rand.Rand, v5 bool) []byte {
 		b = append(b, p...)
 	}
 	return append(b, publishBytes(v5, "plant/end", "end", 0, 0)...)
+}
+
+func pickQoS(random *rand.Rand) byte {
+	return [...]byte{0, 0, 0, 0, 1, 1, 1, 2}[random.IntN(8)]
 }
 
 // An outcome is what a client and a subscriber saw of a stream.
@@ -149,19 +159,109 @@ func TestMessagesTakenOutKeepTheConnectionAlive(t *testing.T) {
 }
 
 func TestTakingAMessageAllocatesNothing(t *testing.T) {
-	s := start(t, func(o *Options, _ *Broker) { o.Journal = journal.NewMemory(64 << 20) })
+	s := start(t)
 	one, other := net.Pipe()
 	defer one.Close()
 	defer other.Close()
 	c := newConn(s.Broker, one)
-	c.version = 4
-	p := publishBytes(false, "plant/m1/temp", `{"temp":21.5}`, 0, 0)
-	if n := testing.AllocsPerRun(1000, func() {
-		if !c.take(p) {
-			t.Error("not taken")
+	c.version, c.quota = 4, 1
+	c.client = s.server.NewClient(c, "", "w", false)
+	for _, qos := range []byte{0, 1} {
+		p := publishBytes(false, "plant/m1/temp", `{"temp":21.5}`, qos, uint16(qos))
+		if n := testing.AllocsPerRun(20, func() {
+			for range takenMax {
+				if !c.take(p) {
+					t.Error("not taken")
+				}
+			}
+		}); n != 0 {
+			t.Errorf("QoS %d: %v allocations, want none", qos, n)
 		}
-	}); n != 0 {
-		t.Errorf("%v allocations, want none", n)
+	}
+}
+
+// TestTakingMessagesOutKeepsAnswersInOrder has a client publish at all QoS to
+// topics that it subscribes to itself and others subscribe to now and then.
+func TestTakingMessagesOutKeepsAnswersInOrder(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	for round := range uint64(8) {
+		random := rand.New(rand.NewPCG(seed, round))
+		v5 := round%2 == 0
+		s := start(t)
+		w, _ := s.connect(hello{id: "w", v5: v5})
+		w.subscribe("plant/self", 1)
+		other, _ := s.connect(hello{id: "other"})
+		var more sync.WaitGroup
+		done := make(chan struct{})
+		more.Go(func() { comeAndGo(t, other, done) })
+		var sent []byte
+		var want, records []string
+		const n = 600
+		for i := range n {
+			id := uint16(i + 1)
+			topic := []string{"plant/a", "plant/b", "plant/c", "plant/self"}[random.IntN(4)]
+			qos := pickQoS(random)
+			sent = append(sent, publishBytes(v5, topic, fmt.Sprint(i), qos, id)...)
+			records = append(records, fmt.Sprintf("%s %d 7 0", topic, i))
+			if qos > 0 {
+				want = append(want, fmt.Sprintf("%d %d", 3+qos, id))
+			}
+			if qos == 2 {
+				sent = append(sent, ack(0x62, id)...)
+				want = append(want, fmt.Sprintf("7 %d", id))
+			}
+			if random.IntN(20) == 0 {
+				sent = append(sent, 0xc0, 0)
+				want = append(want, "13 0")
+			}
+		}
+		more.Go(func() {
+			for rest := append(sent, 0xc0, 0); len(rest) > 0; {
+				k := min(len(rest), 1+random.IntN(3000))
+				w.Write(rest[:k])
+				rest = rest[k:]
+			}
+		})
+		var got []string
+		for len(got) <= len(want) {
+			p, err := w.read()
+			if err != nil {
+				t.Fatalf("round %d: got %d answers, then %v, want %d", round, len(got), err, len(want))
+			}
+			if p.kind != 3 {
+				got = append(got, fmt.Sprintf("%d %d", p.kind, p.id))
+			}
+		}
+		close(done)
+		more.Wait()
+		checkTexts(t, got[:len(want)], want)
+		checkTexts(t, texts(s.records(s.journal.Read(0), n)), records)
+	}
+}
+
+// comeAndGo subscribes and unsubscribes until done is closed.
+func comeAndGo(t *testing.T, w *wire, done chan struct{}) {
+	for id := uint16(1); ; id++ {
+		filter := []string{"plant/#", "plant/a", "plant/+"}[id%3]
+		leave := text16([]byte{byte(id >> 8), byte(id)}, filter)
+		w.Write(subscribeBytes(false, id, filter, 0))
+		for {
+			a, err := w.read()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if a.kind == 9 {
+				break
+			}
+		}
+		w.Write(frame(0xa2, leave))
+		select {
+		case <-done:
+			return
+		default:
+		}
 	}
 }
 
@@ -179,6 +279,81 @@ func TestPacketSizesAreReadFromWhatIsThere(t *testing.T) {
 		if got != c.want || (err != nil) != c.err {
 			t.Errorf("% x: got %d, %v, want %d", c.b, got, err, c.want)
 		}
+	}
+}
+
+func TestReceiveMaximumIsCountedAlikeForWhatIsTaken(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		s := start(t, func(_ *Options, b *Broker) {
+			if b != nil {
+				b.plain = plain
+			}
+		})
+		w, _ := s.connect(hello{id: "w", v5: true})
+		for id := range uint16(receiveMax) {
+			w.publish("plant/two", "x", 2, id+1)
+			w.expect(5)
+			if id+1 == receiveMax { // for one there is no room; PUBREL makes some
+				w.send(ack(0x62, 1))
+				w.expect(7)
+			}
+			w.publish("plant/one", "x", 1, 1000)
+			if a := w.expect(4); a.id != 1000 {
+				t.Errorf("PUBACK for %d, want 1000", a.id)
+			}
+		}
+		w.publish("plant/one", "x", 1, 2) // the identifier of a QoS 2 message under way
+		if a := w.expect(5); a.id != 2 {
+			t.Errorf("PUBREC for %d, want 2", a.id)
+		}
+		w.publish("plant/two", "x", 2, 1)
+		w.expect(5)
+		w.publish("plant/one", "x", 1, 1000)
+		if p := w.ended(); p.kind != 14 || p.body[0] != 0x93 {
+			t.Errorf("got %d % x, want DISCONNECT 0x93, receive maximum exceeded", p.kind, p.body)
+		}
+	}
+}
+
+func TestTopicsAreKnownUntilSubscriptionsOrPipelinesChange(t *testing.T) {
+	var edition, asked, route uint64
+	s := start(t, func(o *Options, _ *Broker) {
+		o.Edition = func() uint64 { return edition }
+		o.Route = func([]byte) uint32 { asked++; return uint32(route) }
+	})
+	var k known
+	check := func(what string, wantRoute uint32, wanted bool, times uint64) {
+		t.Helper()
+		got := k.of(s.Broker, []byte("a/b"))
+		if got.route != wantRoute || got.wanted != wanted || asked != times {
+			t.Errorf("%s: got route %d, wanted %v, asked %d times, want %d, %v, %d", what, got.route, got.wanted, asked, wantRoute, wanted, times)
+		}
+	}
+	route = 3
+	check("new", 3, false, 1)
+	check("again", 3, false, 1)
+	s.interest.add("c", "a/#")
+	check("subscribed", 3, true, 2)
+	s.interest.remove("c", "a/#")
+	check("unsubscribed", 3, false, 3)
+	route, edition = 4, 1
+	check("other pipelines", 4, false, 4)
+	for i := range 10 * knownMax {
+		if k.of(s.Broker, fmt.Append(nil, "t/", i)).route != 4 {
+			t.Error("wrong route")
+		}
+	}
+	if len(k.topics) != knownMax {
+		t.Errorf("%d topics are kept, want %d", len(k.topics), knownMax)
+	}
+	for _, wrong := range []string{"", "a/+", "\xff"} {
+		if k.of(s.Broker, []byte(wrong)) != nil {
+			t.Errorf("%q is valid", wrong)
+		}
+	}
+	edition, asked = 1, 0
+	if k.of(s.Broker, []byte("a/b")); asked > 1 {
+		t.Errorf("asked %d times", asked)
 	}
 }
 
