@@ -258,3 +258,21 @@ func TestCloseAfterNewAndAgainDoesNoHarm(t *testing.T) {
 		t.Errorf("Serve after Close: %v", err)
 	}
 }
+
+func TestMessagesThatFollowAtOnceGoOutTogetherAndAreNotForgotten(t *testing.T) {
+	s := start(t)
+	sub, _ := s.connect(hello{id: "sub"})
+	sub.subscribe("t", 0)
+	for size := range 20 { // of a burst, and nothing comes behind it
+		for i := range size {
+			if err := s.Publish([]byte("t"), []byte{byte(i)}, 0, false, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range size {
+			if m := sub.expect(3); m.payload != string([]byte{byte(i)}) {
+				t.Fatalf("got % x, want %d", m.payload, i)
+			}
+		}
+	}
+}

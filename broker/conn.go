@@ -50,6 +50,9 @@ type conn struct {
 	drains   bool   // the reader waits in drained
 	out      []byte // bytes that wait for the socket
 	spare    []byte
+	sent     time.Time             // when soon wrote last
+	due      bool                  // later will write
+	later    *time.Timer           // nil until there was a burst
 	flushing int                   // bytes that the flusher is writing; it runs if there are any
 	filters  packets.Subscriptions // of the SUBSCRIBE under way
 	window   window

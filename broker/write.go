@@ -64,9 +64,46 @@ func (c *conn) push(now bool) {
 		c.cut("it does not read what we answer")
 		return
 	}
-	if now || c.blocked.Load() || len(c.out) > 32<<10 {
+	switch {
+	case len(c.out) > 32<<10:
+		c.kick()
+	case now:
+		c.soon()
+	case c.blocked.Load():
 		c.kick()
 	}
+}
+
+// burstPause is the time between two writes to a socket while there are many
+// messages for it.
+const burstPause = time.Millisecond
+
+// soon writes at once, or, if it has done so a moment ago, when burstPause has
+// passed, with all that comes until then; c.mu is held.
+func (c *conn) soon() {
+	if c.due {
+		return
+	}
+	now := time.Now()
+	if wait := burstPause - now.Sub(c.sent); wait > 0 {
+		c.due = true
+		if c.later == nil {
+			c.later = time.AfterFunc(wait, c.sendLater)
+		} else {
+			c.later.Reset(wait)
+		}
+		return
+	}
+	c.sent = now
+	c.kick()
+}
+
+func (c *conn) sendLater() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.due = false
+	c.sent = time.Now()
+	c.kick()
 }
 
 // mayGo reports whether a message goes out now; c.mu is held.
