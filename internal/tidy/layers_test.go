@@ -60,7 +60,6 @@ var doors = map[string][]string{
 	"github.com/expr-lang/expr":              {"pipeline/expr"},
 	"go.yaml.in/yaml/v4":                     {"internal/config"},
 	"golang.org/x/crypto":                    {"broker"},
-	"golang.org/x/sys":                       {"broker", "functions", "internal/journal"},
 	"golang.org/x/term":                      {"cmd/millrace"},
 	"golang.org/x/tools/txtar":               {"internal/script"},
 	"github.com/rogpeppe/go-internal":        {}, // testscript
