@@ -14,7 +14,7 @@ import (
 const (
 	roundRecordsMax = pipeline.RowsMax // messages handed out at once
 	roundsMax       = 1024             // rounds under way before all wait for the slowest pipeline
-	spareMax        = 16               // rounds, and portions of a pipeline, whose memory is kept for use again
+	spareMax        = 64               // rounds, and portions of a pipeline, whose memory is kept for use again
 )
 
 // A dispatcher reads the journal once and hands every message to the
