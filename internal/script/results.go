@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"millrace.dev/millrace/broker"
 	"millrace.dev/millrace/internal/config"
 	"millrace.dev/millrace/internal/node"
 	"millrace.dev/millrace/pipeline"
@@ -141,13 +142,10 @@ type publisher struct {
 	said *bytes.Buffer
 }
 
-// hopsMax stops a loop of pipelines that a file allows.
-const hopsMax = 8
-
 func (p publisher) Publish(topic, payload []byte, _ byte, _ bool, hop uint8) error {
 	fmt.Fprintf(p.said, "%s %s\n", topic, payload)
-	if hop > hopsMax {
-		return fmt.Errorf("%s: after %d hops, the loop is cut here", topic, hopsMax)
+	if hop > broker.HopsMax {
+		return fmt.Errorf("%s: after %d hops, the loop is cut here", topic, broker.HopsMax)
 	}
 	p.r.w.publish(string(topic), string(payload), hop)
 	return nil
