@@ -46,17 +46,6 @@ func newPayload(c Payload) (*payloadRows, error) {
 	return p, err
 }
 
-// contentType returns the media type of the payloads.
-func (p *payloadRows) contentType() string {
-	switch p.format {
-	case "cbor":
-		return "application/cbor" // RFC 8949, 9.5
-	case "line", "value":
-		return "text/plain; charset=utf-8"
-	}
-	return "application/json"
-}
-
 // fit prepares for the rows of b.
 func (p *payloadRows) fit(b *pipeline.Batch) {
 	switch p.format {

@@ -154,17 +154,6 @@ func (d *document) fixed(text string) {
 	d.parts = append(d.parts, documentPart{text: []byte(text)})
 }
 
-// names returns the columns that the document needs.
-func (d *document) names() []string {
-	var names []string
-	for _, p := range d.parts {
-		if p.line != nil {
-			names = append(names, p.line.names()...)
-		}
-	}
-	return names
-}
-
 // append appends the document of row i of b.
 func (d *document) append(dst []byte, b *pipeline.Batch, i int) []byte {
 	for k := range d.parts {
