@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -80,6 +81,19 @@ func TestPublishReachesSubscribersAndPipelines(t *testing.T) {
 		if m := sub.expect(3); m.payload != want || m.qos() != 1 {
 			t.Errorf("got %q, QoS %d, want %q, QoS 1", m.payload, m.qos(), want)
 		}
+	}
+}
+
+func TestWhatADrainBringsReachesClientsThoughNoPipelineTakesIt(t *testing.T) {
+	s := start(t)
+	sub, _ := s.connect(hello{id: "s"})
+	sub.subscribe("#", 1)
+	s.journal.Close()
+	if err := s.Publish([]byte("plant/x"), []byte("last"), 1, false, 1); !errors.Is(err, journal.ErrClosed) {
+		t.Errorf("got %v, want %v", err, journal.ErrClosed)
+	}
+	if m := sub.expect(3); m.payload != "last" {
+		t.Errorf("got %q, want the last result", m.payload)
 	}
 }
 

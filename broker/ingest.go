@@ -156,7 +156,8 @@ func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 // through, at most HopsMax. Any number of goroutines may publish; topic and
 // payload are free again when Publish returns. If the journal stays full for
 // 5 s, or the session of a connected client does, nothing is published and the
-// error wraps journal.ErrFull.
+// error wraps journal.ErrFull. Once the journal is closed clients still get the
+// message; where a pipeline wanted it, the error wraps journal.ErrClosed.
 func (b *Broker) Publish(topic, payload []byte, qos byte, retain bool, hop uint8) error {
 	return b.PublishWith(topic, payload, qos, retain, hop, nil)
 }
@@ -183,13 +184,18 @@ func (b *Broker) PublishWith(topic, payload []byte, qos byte, retain bool, hop u
 		}
 	}
 	b.count.published.Inc()
+	var closed error // no pipeline takes anything more: clients still get what a drain brings
 	if route := b.route(topic); route != 0 {
-		if err := b.feedBack(journal.Record{Arrived: time.Now().UnixMicro(), Route: route, Hop: hop, Topic: topic, Payload: payload}); err != nil {
+		err := b.feedBack(journal.Record{Arrived: time.Now().UnixMicro(), Route: route, Hop: hop, Topic: topic, Payload: payload})
+		switch {
+		case errors.Is(err, journal.ErrClosed):
+			closed = fmt.Errorf("broker: publish to %s: %w", name, err)
+		case err != nil:
 			return fmt.Errorf("broker: publish to %s: %w", name, err)
 		}
 	}
 	if !retain && !wanted {
-		return nil
+		return closed
 	}
 	b.count.fanouts.Inc()
 	b.sessions.RLock()
@@ -204,7 +210,7 @@ func (b *Broker) PublishWith(topic, payload []byte, qos byte, retain bool, hop u
 	if err != nil {
 		return fmt.Errorf("broker: publish to %s: %w", name, err)
 	}
-	return nil
+	return closed
 }
 
 // propertiesOf returns properties as mochi has them.
