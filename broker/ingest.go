@@ -81,34 +81,29 @@ func (b *Broker) ingest(c *conn, r journal.Record, qos byte) error {
 		return nil
 	}
 	one := [1]journal.Record{r}
-	_, offset, err := b.append(c, one[:])
-	if err != nil || qos == 0 {
+	if _, err := b.append(c, one[:]); err != nil || qos == 0 {
 		return err
 	}
-	return b.journal.Sync(b.closing, offset)
+	return b.journal.Sync(b.closing, b.journal.Last())
 }
 
 // append gives messages to the journal, until it has waited for room once. It
-// returns how many went in, the offset of the last of them, and why the one
-// behind them never will. c is as for ingest.
-func (b *Broker) append(c *conn, records []journal.Record) (n int, last uint64, err error) {
+// returns how many went in, and why the one behind them never will. c is as
+// for ingest.
+func (b *Broker) append(c *conn, records []journal.Record) (n int, err error) {
 	for n < len(records) && err == nil {
-		var offset uint64
-		if offset, err = b.journal.TryAppend(records[n]); err == nil {
-			last = offset
+		if _, err = b.journal.TryAppend(records[n]); err == nil {
 			n++
 		}
 	}
 	b.count.ingested.Add(n)
 	if err == journal.ErrFull {
-		var offset uint64
-		if offset, err = b.waitAppend(c, records[n]); err == nil {
+		if _, err = b.waitAppend(c, records[n]); err == nil {
 			b.count.ingested.Inc()
-			last = offset
 			n++
 		}
 	}
-	return n, last, err
+	return n, err
 }
 
 // waitAppend appends a message when there is room.

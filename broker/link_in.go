@@ -21,7 +21,7 @@ const (
 
 // An arrival is a message that came in at QoS 1 and is to be acknowledged.
 type arrival struct {
-	offset uint64 // in the journal; 0 if it is not there and need not be
+	commit journal.Commit // that the journal has it in; 0 if it is not there and need not be
 	id     uint16
 }
 
@@ -30,12 +30,12 @@ type arrival struct {
 func (s *session) receive(p paho.PublishReceived) (bool, error) {
 	m := p.Packet
 	s.link.count.in.Inc()
-	offset, done := s.take(m)
+	commit, done := s.take(m)
 	if !done || m.QoS == 0 {
 		return true, nil
 	}
 	select {
-	case s.acks <- arrival{offset, m.PacketID}:
+	case s.acks <- arrival{commit, m.PacketID}:
 	case <-s.lost.Done():
 	}
 	return true, nil
@@ -43,7 +43,7 @@ func (s *session) receive(p paho.PublishReceived) (bool, error) {
 
 // take gives a message to the journal if a pipeline wants it. It reports
 // false for a message that the other broker is to send again.
-func (s *session) take(m *paho.Publish) (offset uint64, done bool) {
+func (s *session) take(m *paho.Publish) (commit journal.Commit, done bool) {
 	l := s.link
 	hop, ours := s.past(m)
 	topic := []byte(m.Topic)
@@ -63,7 +63,7 @@ func (s *session) take(m *paho.Publish) (offset uint64, done bool) {
 		l.count.unasked.Inc()
 		return 0, true
 	}
-	offset, err := l.journal.Append(s.lost, journal.Record{
+	_, err := l.journal.Append(s.lost, journal.Record{
 		Arrived: time.Now().UnixMicro(), Route: route, Hop: uint8(hop), Topic: topic, Payload: m.Payload,
 	})
 	switch {
@@ -71,7 +71,7 @@ func (s *session) take(m *paho.Publish) (offset uint64, done bool) {
 		s.mu.Lock()
 		s.moved = true
 		s.mu.Unlock()
-		return offset, true
+		return l.journal.Last(), true
 	case errors.Is(err, journal.ErrTooLarge):
 		l.count.oversized.Inc()
 		return 0, true
@@ -130,10 +130,10 @@ func (s *session) acknowledge() {
 		case <-s.lost.Done():
 			return
 		}
-		last := uint64(0)
+		last := journal.Commit(0)
 		out = out[:0]
 		for more := true; more; {
-			last = max(last, a.offset)
+			last = max(last, a.commit)
 			out = appendPuback(out, a.id)
 			select {
 			case a = <-s.acks:

@@ -21,7 +21,9 @@ type gate struct {
 	open  chan struct{}
 }
 
-func (g *gate) Sync(ctx context.Context, _ uint64) error {
+func (g *gate) Last() journal.Commit { return 1 }
+
+func (g *gate) Sync(ctx context.Context, _ journal.Commit) error {
 	g.asked.Add(1)
 	select {
 	case <-g.open:

@@ -134,7 +134,6 @@ func (c *conn) settle() {
 		return
 	}
 	c.b.count.messagesIn.Add(t.count)
-	var last uint64
 	acks := len(t.acks)
 	fail := func(i int, err error) {
 		c.topic = append(c.topic[:0], t.records[i].Topic...)
@@ -144,17 +143,14 @@ func (c *conn) settle() {
 		}
 	}
 	for i := 0; i < len(t.records); {
-		n, offset, err := c.b.append(c, t.records[i:])
-		if n > 0 {
-			last = offset
-		}
+		n, err := c.b.append(c, t.records[i:])
 		if i += n; err != nil {
 			fail(i, err)
 			i++
 		}
 	}
-	if last > 0 && acks > 0 {
-		if err := c.b.journal.Sync(c.b.closing, last); err != nil {
+	if len(t.records) > 0 && acks > 0 {
+		if err := c.b.journal.Sync(c.b.closing, c.b.journal.Last()); err != nil {
 			for i := range t.records {
 				if t.marks[i].qos > 0 {
 					fail(i, err)

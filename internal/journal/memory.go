@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"io"
 	"slices"
 	"sync"
 )
@@ -142,8 +143,54 @@ func (m *Memory) reclaim(n int) bool {
 	return m.bytes+n <= m.bytesMax
 }
 
+// Put implements Journal: what is in memory needs nothing to be found again.
+func (m *Memory) Put(Entry) (Commit, Position, error) { return 0, 0, nil }
+
+// Last implements Journal.
+func (m *Memory) Last() Commit { return 0 }
+
+// Committed implements Journal.
+func (m *Memory) Committed() Commit { return 0 }
+
 // Sync implements Journal: memory is as durable as it ever gets.
-func (m *Memory) Sync(context.Context, uint64) error { return nil }
+func (m *Memory) Sync(context.Context, Commit) error { return nil }
+
+// OnCommit implements Journal: there are no commits.
+func (m *Memory) OnCommit(func(Commit)) {}
+
+// Entries implements Journal: there are none.
+func (m *Memory) Entries(Kind, string, func(Position, []byte) error) error { return nil }
+
+// Names implements Journal.
+func (m *Memory) Names(Kind) []string { return nil }
+
+// Follow implements Journal.
+func (m *Memory) Follow(Kind, string, Position) EntryReader { return noEntries{} }
+
+// noEntries reads what a Memory has kept of entries.
+type noEntries struct{}
+
+func (noEntries) Next() (Position, []byte, error) { return 0, nil, io.EOF }
+func (noEntries) Close() error                    { return nil }
+
+// Next implements Journal.
+func (m *Memory) Next() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.next
+}
+
+// Need implements Journal: readers say what they need.
+func (m *Memory) Need(string, uint64, Position) {}
+
+// Span implements Journal: nothing is on disk.
+func (m *Memory) Span() (oldest, end, most Position) { return 0, 0, 0 }
+
+// Failed implements Journal: memory does not fail.
+func (m *Memory) Failed() <-chan struct{} { return nil }
+
+// Err implements Journal.
+func (m *Memory) Err() error { return nil }
 
 // Read implements Journal.
 func (m *Memory) Read(offset uint64) Reader {
