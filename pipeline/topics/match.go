@@ -15,12 +15,14 @@ func (f *Filter) MQTT() string { return strings.Join(f.levels, "/") }
 func (f *Filter) Levels() []Level { return f.named }
 
 // Match reports whether a topic name matches the filter [MQTT-4.7].
-func (f *Filter) Match(topic string) bool {
-	if topic == "" || topic[0] == '$' && isWild(f.levels[0]) { // [MQTT-4.7.2-1]
+func (f *Filter) Match(topic string) bool { return match(f.levels, topic) }
+
+func match(levels []string, topic string) bool {
+	if topic == "" || topic[0] == '$' && isWild(levels[0]) { // [MQTT-4.7.2-1]
 		return false
 	}
 	rest, more := topic, true
-	for _, want := range f.levels {
+	for _, want := range levels {
 		if want == "#" {
 			return true // the parent level too
 		}
