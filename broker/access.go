@@ -9,8 +9,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,7 +20,7 @@ const (
 	usersEvery   = time.Second // between two looks at the file of users
 )
 
-// access says who may connect.
+// access says who may connect, and what they may do then.
 type access struct {
 	anonymous string
 	command   string
@@ -28,6 +28,9 @@ type access struct {
 	now       func() time.Time
 	secret    []byte // so that what is remembered is worth nothing elsewhere
 	hashing   chan struct{}
+	rules     atomic.Pointer[rules]
+	backoff   *backoff
+	quiet     *quiet // about what clients do that are known
 
 	mu           sync.Mutex
 	users        userFile
@@ -41,7 +44,8 @@ type verdict [sha256.Size]byte
 // A login is one try to connect.
 type login struct {
 	remote   netip.Addr
-	given    bool // a name was
+	identity string // the user that its certificate names; "" for none
+	given    bool   // a name was
 	name     string
 	password []byte
 }
@@ -50,10 +54,12 @@ func newAccess(c Config, log *slog.Logger) (*access, error) {
 	a := &access{
 		anonymous: c.Anonymous, command: c.UserCommand, log: log, now: time.Now,
 		secret: make([]byte, 32), hashing: make(chan struct{}, hashesAtOnce),
+		backoff: newBackoff(), quiet: newQuiet(),
 		users: userFile{path: c.Users},
 		right: map[verdict]struct{}{}, wrong: map[verdict]struct{}{},
 	}
 	rand.Read(a.secret)
+	a.rules.Store(&rules{access: c.Access})
 	if c.Users == "" {
 		return a, nil
 	}
@@ -61,37 +67,14 @@ func newAccess(c Config, log *slog.Logger) (*access, error) {
 	return a, a.users.load()
 }
 
-// refuses says why a client may not connect; "" if it may. Checking a
-// password takes some tenths of a second the first time.
-func (a *access) refuses(ctx context.Context, l login) string {
-	if !l.given || a.users.path == "" {
-		switch {
-		case a.anonymous == AnonymousAlways, a.anonymous == AnonymousLoopback && l.remote.IsLoopback():
-			return ""
-		case a.users.path == "" && l.given:
-			return "there is no file of users"
-		case a.anonymous == AnonymousLoopback:
-			return "a client from another machine has to give a user name"
-		}
-		return "it gave no user name"
-	}
-	right, err := a.check(ctx, l)
-	switch {
-	case err != nil:
-		return "too many logins at once"
-	case !right:
-		return "wrong user name or password"
-	}
-	return ""
-}
-
 // check compares the password with the hash of the user. An unknown user
-// takes as long as a wrong password.
-func (a *access) check(ctx context.Context, l login) (bool, error) {
+// takes as long as a wrong password. isNew says that it has not been tried
+// before, as far as is remembered.
+func (a *access) check(ctx context.Context, l login) (right, isNew bool, err error) {
 	hash, known := a.lookUp(l.name)
 	v := a.verdict(l, hash)
 	if right, ok := a.remembered(v); ok {
-		return right, nil
+		return right, false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectWait)
 	defer cancel()
@@ -99,14 +82,14 @@ func (a *access) check(ctx context.Context, l login) (bool, error) {
 	case a.hashing <- struct{}{}:
 		defer func() { <-a.hashing }()
 	case <-ctx.Done():
-		return false, ctx.Err()
+		return false, false, ctx.Err()
 	}
 	if right, ok := a.remembered(v); ok {
-		return right, nil
+		return right, false, nil
 	}
-	right := hash.matches(l.password) && known
+	right = hash.matches(l.password) && known
 	a.remember(v, right)
-	return right, nil
+	return right, true, nil
 }
 
 func (a *access) verdict(l login, h hash) verdict {
@@ -161,32 +144,6 @@ func (a *access) lookUp(name string) (hash, bool) {
 		return nobody(), false
 	}
 	return h, true
-}
-
-// loginRefused counts and logs, with the command that would let the client in.
-func (b *Broker) loginRefused(c *conn, l login, why string) {
-	b.count.loginsRefused.Inc()
-	if !b.quiet.allow("login " + c.remote.String()) {
-		return
-	}
-	attrs := []any{"remote", c.Conn.RemoteAddr().String(), "client", c.clientID(), "user", l.name, "reason", why}
-	if b.access.command != "" {
-		attrs = append(attrs, "allow", b.access.command+" "+showName(l.name))
-	} else {
-		attrs = append(attrs, "allow", "name a file in broker.users")
-	}
-	b.log.Warn("login refused", attrs...)
-}
-
-// showName returns a user name if it is safe to paste into a shell.
-func showName(name string) string {
-	isPlain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-@", r)
-	}
-	if checkName(name) != nil || name[0] == '-' || strings.TrimFunc(name, isPlain) != "" {
-		return "<name>"
-	}
-	return name
 }
 
 // A userFile is what is known of the file that AddUser keeps.

@@ -49,6 +49,7 @@ type Config struct {
 	Anonymous                string   // AnonymousLoopback, AnonymousAlways or AnonymousNever
 	Users                    string   // file of users that AddUser keeps; "" for none. A change is noticed by itself
 	UserCommand              string   // the command line that adds a user, but for the name; shown when a login is refused
+	Access                   *Access  // what clients may publish to and subscribe to; nil: everything
 	PacketBytesMax           uint32   // a client that sends a larger MQTT packet is disconnected
 	ClientsMax               int      // connections at once
 	ConnectionsPerAddressMax int      // of them from one IP address
@@ -76,7 +77,7 @@ func (c *Config) check() error {
 	case c.ClientsMax < 1 || c.ConnectionsPerAddressMax < 1:
 		return fmt.Errorf("broker: at most %d clients, %d from one address: nobody could connect", c.ClientsMax, c.ConnectionsPerAddressMax)
 	}
-	return nil
+	return c.Access.check()
 }
 
 // listenAddress returns the host:port of mqtt://host:port.

@@ -25,6 +25,7 @@ type conn struct {
 	raw    syscall.RawConn // nil if the socket has none
 	remote netip.Addr
 	client *mqtt.Client // set in OnConnect
+	who    *identity    // likewise, once it is known
 
 	// For the reader only.
 	in        incoming

@@ -22,6 +22,8 @@ type counters struct {
 
 	refusedClients, refusedAddress, acceptErrors          *metrics.Counter
 	droppedSlow, droppedSession, droppedJournal, badTopic *metrics.Counter
+
+	denied map[action]*metrics.Counter // by the access rules
 }
 
 func newCounters(m *metrics.Registry) *counters {
@@ -30,6 +32,9 @@ func newCounters(m *metrics.Registry) *counters {
 	}
 	dropped := func(reason string) *metrics.Counter {
 		return m.Counter("millrace_broker_dropped_total", "reason", reason)
+	}
+	denied := func(a action) *metrics.Counter {
+		return m.Counter("millrace_broker_denied_total", "action", string(a))
 	}
 	return &counters{
 		messagesIn: m.Counter("millrace_broker_messages_in_total"), bytesIn: m.Counter("millrace_broker_bytes_in_total"),
@@ -46,6 +51,10 @@ func newCounters(m *metrics.Registry) *counters {
 		refusedClients: refused("clients"), refusedAddress: refused("address"), acceptErrors: refused("system"),
 		droppedSlow: dropped("slow_consumer"), droppedSession: dropped("session_full"),
 		droppedJournal: dropped("journal"), badTopic: dropped("topic"),
+
+		denied: map[action]*metrics.Counter{
+			actPublish: denied(actPublish), actSubscribe: denied(actSubscribe), actDeliver: denied(actDeliver), actWill: denied(actWill),
+		},
 	}
 }
 
