@@ -40,6 +40,10 @@ var mayImport = map[string][]string{
 	"internal/node":   level2,
 	"internal/script": append([]string{"internal/node"}, level2...),
 
+	"internal/oracle":    {},
+	"internal/sim":       {"internal/oracle"},
+	"internal/sim/guest": {"internal/config", "internal/node", "internal/oracle"},
+
 	"cmd/millrace": append([]string{"internal/node", "internal/script"}, level2...),
 
 	"internal/tidy": {},
@@ -50,7 +54,7 @@ var mayImport = map[string][]string{
 var doors = map[string][]string{
 	"github.com/mochi-mqtt/server/v2":        {"broker"},
 	"github.com/eclipse/paho.golang":         {"broker"},
-	"github.com/tetratelabs/wazero":          {"functions"},
+	"github.com/tetratelabs/wazero":          {"functions", "internal/sim"},
 	"github.com/influxdata/line-protocol/v2": {"sinks"},
 	"github.com/jackc/pgx/v5":                {"sinks"},
 	"github.com/nats-io/nats.go":             {"sinks"},
@@ -60,6 +64,7 @@ var doors = map[string][]string{
 	"github.com/expr-lang/expr":              {"pipeline/expr"},
 	"go.yaml.in/yaml/v4":                     {"internal/config"},
 	"golang.org/x/crypto":                    {"broker"},
+	"golang.org/x/sys":                       {},
 	"golang.org/x/term":                      {"cmd/millrace"},
 	"golang.org/x/tools/txtar":               {"internal/script"},
 	"github.com/rogpeppe/go-internal":        {}, // testscript
