@@ -55,7 +55,7 @@ func newAccess(c Config, log *slog.Logger) (*access, error) {
 		anonymous: c.Anonymous, command: c.UserCommand, log: log, now: time.Now,
 		secret: make([]byte, 32), hashing: make(chan struct{}, hashesAtOnce),
 		backoff: newBackoff(), quiet: newQuiet(),
-		users: userFile{path: c.Users},
+		users: userFile{path: c.Users, first: nobody()},
 		right: map[verdict]struct{}{}, wrong: map[verdict]struct{}{},
 	}
 	rand.Read(a.secret)
@@ -127,7 +127,8 @@ func (a *access) remember(v verdict, right bool) {
 	m[v] = struct{}{}
 }
 
-// lookUp returns the hash of a user, or one that costs as much.
+// lookUp returns the hash of a user, or one that costs as much: somebody
+// else's, whose password does not help.
 func (a *access) lookUp(name string) (hash, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -139,11 +140,10 @@ func (a *access) lookUp(name string) (hash, bool) {
 			a.log.Info("users changed", "file", a.users.path, "users", len(a.users.hashes))
 		}
 	}
-	h, ok := a.users.hashes[name]
-	if !ok {
-		return nobody(), false
+	if h, ok := a.users.hashes[name]; ok {
+		return h, true
 	}
-	return h, true
+	return a.users.first, false
 }
 
 // A userFile is what is known of the file that AddUser keeps.
@@ -151,6 +151,7 @@ type userFile struct {
 	path   string
 	info   os.FileInfo // of what was read; nil if there was no file
 	hashes map[string]hash
+	first  hash // of them, or one that no password has
 }
 
 // reload reads the file if it has changed. On an error, what was known stays.
@@ -169,7 +170,7 @@ func (f *userFile) reload() (changed bool, err error) {
 func (f *userFile) load() error {
 	info, err := os.Stat(f.path)
 	if os.IsNotExist(err) {
-		f.info, f.hashes = nil, nil
+		f.info, f.hashes, f.first = nil, nil, nobody()
 		return nil
 	}
 	if err != nil {
@@ -180,12 +181,16 @@ func (f *userFile) load() error {
 	if err != nil {
 		return err
 	}
-	hashes := map[string]hash{}
+	hashes, first := map[string]hash{}, nobody()
 	for _, l := range lines {
-		if l.name != "" {
-			hashes[l.name] = l.hash
+		if l.name == "" {
+			continue
 		}
+		if len(hashes) == 0 {
+			first = l.hash
+		}
+		hashes[l.name] = l.hash
 	}
-	f.hashes = hashes
+	f.hashes, f.first = hashes, first
 	return nil
 }

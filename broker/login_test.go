@@ -203,7 +203,7 @@ func TestADamagedFileOfUsersLeavesThoseKnown(t *testing.T) {
 	if why := a.refuses(context.Background(), l); why != "" {
 		t.Errorf("got %q", why)
 	}
-	if !strings.Contains(log.String(), "users.txt:1: what follows the name is not $argon2id") {
+	if !strings.Contains(log.String(), "users.txt:1: what follows the name is not $argon2id$…, $2b$") {
 		t.Errorf("the log does not tell: %s", &log)
 	}
 }

@@ -1,9 +1,6 @@
 package broker
 
 import (
-	"crypto/rand"
-	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
@@ -11,83 +8,12 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/crypto/argon2"
 )
 
-// The cost of a hash, as OWASP recommends for argon2id (RFC 9106).
 const (
-	hashMemory  = 19 << 10 // KiB
-	hashTime    = 2
-	hashThreads = 1
-	hashBytes   = 32
-	saltBytes   = 16
-)
-
-// The most that a line of the file may ask for.
-const (
-	hashMemoryMax    = 256 << 10 // KiB
-	hashTimeMax      = 16
-	hashThreadsMax   = 16
 	userFileBytesMax = 16 << 20
 	nameBytesMax     = 128
 )
-
-// A hash is an argon2id hash and what it was made with.
-type hash struct {
-	memory, time uint32
-	threads      uint8
-	salt, sum    string
-}
-
-func newHash(password string) hash {
-	salt := make([]byte, saltBytes)
-	rand.Read(salt)
-	h := hash{hashMemory, hashTime, hashThreads, string(salt), strings.Repeat("\x00", hashBytes)}
-	h.sum = string(h.of([]byte(password)))
-	return h
-}
-
-// nobody returns a hash that no password has.
-func nobody() hash {
-	return hash{hashMemory, hashTime, hashThreads, strings.Repeat("\x00", saltBytes), strings.Repeat("\x00", hashBytes)}
-}
-
-func (h hash) of(password []byte) []byte {
-	return argon2.IDKey(password, []byte(h.salt), h.time, h.memory, h.threads, uint32(len(h.sum)))
-}
-
-func (h hash) matches(password []byte) bool {
-	return subtle.ConstantTimeCompare(h.of(password), []byte(h.sum)) == 1
-}
-
-// String returns the hash as it stands in the file.
-func (h hash) String() string {
-	enc := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.memory, h.time, h.threads,
-		enc.EncodeToString([]byte(h.salt)), enc.EncodeToString([]byte(h.sum)))
-}
-
-func parseHash(s string) (hash, error) {
-	parts := strings.Split(s, "$")
-	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
-		return hash{}, errors.New("what follows the name is not $argon2id$v=19$…")
-	}
-	var h hash
-	if n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.memory, &h.time, &h.threads); n != 3 || err != nil {
-		return hash{}, fmt.Errorf("%q is not m=…,t=…,p=…", parts[3])
-	}
-	if h.threads < 1 || h.threads > hashThreadsMax || h.time < 1 || h.time > hashTimeMax || h.memory < 8*uint32(h.threads) || h.memory > hashMemoryMax {
-		return hash{}, fmt.Errorf("%s is more, or less, than is sensible", parts[3])
-	}
-	salt, err1 := base64.RawStdEncoding.DecodeString(parts[4])
-	sum, err2 := base64.RawStdEncoding.DecodeString(parts[5])
-	if err1 != nil || err2 != nil || len(salt) < 8 || len(salt) > 64 || len(sum) < 16 || len(sum) > 64 {
-		return hash{}, errors.New("salt or hash is damaged")
-	}
-	h.salt, h.sum = string(salt), string(sum)
-	return h, nil
-}
 
 // checkName says what is wrong with the name of a user.
 func checkName(name string) error {
