@@ -79,6 +79,7 @@ func (d *decoder) checkBroker(b *Broker) {
 			seen[u.Host] = true
 		}
 	}
+	d.checkAccess(b)
 	if b.Anonymous == "never" && b.Users == "" {
 		d.problem("broker.anonymous", "add users: with a file that millrace user keeps", "nobody can connect: anonymous is never, and there are no users")
 	}

@@ -20,6 +20,8 @@ func sections() []section {
 	return []section{
 		{"The file", "Relative paths, here and below, start in the folder of the file.", fileDefaults()},
 		{"broker", "", fileDefaults().Broker},
+		{"access", "What no rule allows is denied, and a denial wins over whatever allows; their order means nothing. See [security](security.md).", Access{}},
+		{"rights", "", Rights{}},
 		{"another broker", "Below `brokers:` stands a name, and below the name:", otherBrokerDefaults()},
 		{"http", "", fileDefaults().HTTP},
 		{"journal", "", fileDefaults().Journal},
@@ -93,6 +95,10 @@ func takes(f reflect.StructField) string {
 		return "[pipelines](#a-pipeline) by name"
 	case reflect.TypeFor[OtherBrokers]():
 		return "[brokers](#another-broker) by name"
+	case reflect.TypeFor[UserRights]():
+		return "[rights](#rights) by user"
+	case reflect.TypeFor[Rights](), reflect.TypeFor[*Rights]():
+		return "[rights](#rights)"
 	case reflect.TypeFor[Sinks]():
 		return "sinks by name, of every kind but topic"
 	case reflect.TypeFor[[]Target]():

@@ -160,6 +160,8 @@ func (s *schema) named(t reflect.Type) object {
 		return s.def(t)
 	case reflect.TypeFor[NamedSink]():
 		return s.target(reflect.TypeFor[Target]())
+	case reflect.TypeFor[UserRight]():
+		return s.def(reflect.TypeFor[Rights]())
 	case reflect.TypeFor[Text]():
 		return text()
 	case reflect.TypeFor[FieldKind]():

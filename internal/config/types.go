@@ -28,6 +28,7 @@ type Broker struct {
 	Listen     []string `yaml:"listen" min:"1" doc:"where it listens: mqtt://host:port, host empty for all addresses"`
 	Anonymous  string   `yaml:"anonymous" enum:"loopback,always,never" doc:"who may connect without a name: clients of the same machine, everybody, nobody"`
 	Users      string   `yaml:"users" doc:"file of users that millrace user keeps"`
+	Access     *Access  `yaml:"access" doc:"which topics clients may publish to and subscribe to; everything unless said"`
 	MaxPacket  Size     `yaml:"max_packet" min:"1024" max:"268435455" doc:"largest MQTT packet; a client that sends a larger one is disconnected"`
 	MaxClients int      `yaml:"max_clients" min:"1" max:"1000000" doc:"most clients at once"`
 

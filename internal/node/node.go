@@ -133,9 +133,21 @@ func brokerConfig(f *config.File) broker.Config {
 		c.Users = f.Join(f.Broker.Users)
 		c.UserCommand = "millrace user add -file " + c.Users
 	}
+	c.Access = brokerAccess(f.Broker.Access)
 	c.PacketBytesMax, c.ClientsMax = uint32(f.Broker.MaxPacket), f.Broker.MaxClients
 	c.ConnectionsPerAddressMax = f.Broker.MaxConnectionsPerAddress
 	return c
+}
+
+func brokerAccess(a *config.Access) *broker.Access {
+	if a == nil {
+		return nil
+	}
+	to := &broker.Access{Everyone: broker.Rights(a.Everyone), Anonymous: (*broker.Rights)(a.Anonymous), Users: map[string]broker.Rights{}}
+	for _, u := range a.Users {
+		to.Users[u.User] = broker.Rights(u.Rights)
+	}
+	return to
 }
 
 // refused counts and logs what a sink set aside for good.

@@ -124,6 +124,10 @@ func (n *Node) exchange(ctx context.Context) error {
 		closePipelines(n.ctx, pipes)
 		return err
 	}
+	if err := n.broker.SetAccess(brokerAccess(f.Broker.Access)); err != nil {
+		closePipelines(n.ctx, pipes)
+		return errors.Join(err, next.sinks.abandon())
+	}
 	stopped, begun := old.without(next), next.without(old)
 	var failed error
 	err = n.dispatcher.change(func() {
@@ -210,11 +214,13 @@ func (n *Node) retire(all []*delivery) {
 
 // needsRestart says which settings have changed that stay as they were.
 func (n *Node) needsRestart(f *config.File) {
+	was, is := n.file.Broker, f.Broker
+	was.Access, is.Access = nil, nil // SetAccess is for them
 	for _, s := range []struct {
 		section  string
 		old, new any
 	}{
-		{"broker", n.file.Broker, f.Broker}, {"http", n.file.HTTP, f.HTTP}, {"journal", n.file.Journal, f.Journal},
+		{"broker", was, is}, {"http", n.file.HTTP, f.HTTP}, {"journal", n.file.Journal, f.Journal},
 		{"functions", n.file.Functions, f.Functions}, {"log", n.file.Log, f.Log}, {"simulate", n.file.Simulate, f.Simulate},
 	} {
 		if !reflect.DeepEqual(s.old, s.new) {
