@@ -21,8 +21,8 @@ const (
 // a password takes some tenths of a second the first time.
 func (b *Broker) identify(c *conn, cl *mqtt.Client, l login) (*identity, packets.Code) {
 	why := b.access.refuses(b.closing, l)
-	who := &identity{user: b.access.userOf(l), client: cl.ID, local: l.remote.IsLoopback()}
-	if owner, ok := b.ownerOf(cl.ID); why == "" && ok && owner != who.user {
+	who := &identity{user: b.access.userOf(l), name: l.name, client: cl.ID, local: l.remote.IsLoopback()}
+	if owner := b.ownerOf(cl.ID); why == "" && owner != nil && !owner.owns(who) {
 		why = refusedOwner
 	}
 	if w := &cl.Properties.Will; why == "" && w.Flag == 1 && !b.access.mayPublish(who, []byte(w.TopicName)) {
@@ -39,17 +39,19 @@ func (b *Broker) identify(c *conn, cl *mqtt.Client, l login) (*identity, packets
 	return who, packets.CodeSuccess
 }
 
-// ownerOf returns the user that a client identifier is bound to, if there is
-// a session of that name.
-func (b *Broker) ownerOf(client string) (user string, ok bool) {
-	cl, ok := b.server.Clients.Get(client)
-	if !ok {
-		return "", false
+// ownerOf returns whose session has a client identifier; nil if there is none.
+func (b *Broker) ownerOf(client string) *identity {
+	if cl, ok := b.server.Clients.Get(client); ok {
+		if c := connOf(cl); c != nil {
+			return c.who
+		}
 	}
-	if c := connOf(cl); c != nil && c.who != nil {
-		return c.who.user, true
-	}
-	return "", false
+	return nil
+}
+
+// owns reports whether a session of who is other's, too.
+func (who *identity) owns(other *identity) bool {
+	return who.user == other.user && (who.user != "" || who.name == other.name)
 }
 
 // refusal returns what CONNACK says. mochi does not know all of MQTT 3's codes.

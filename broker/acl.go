@@ -75,6 +75,7 @@ const (
 // session is kept.
 type identity struct {
 	user   string // whom a password or a certificate has shown it to be; "" for nobody
+	name   string // whom it says to be; it means nothing to rules
 	client string // its identifier
 	local  bool   // it is on the same machine
 	rights atomic.Pointer[rights]

@@ -37,6 +37,7 @@ type conn struct {
 	taken     taken
 	quota     int // mochi's: QoS 1 and 2 messages that the client may have on the way to us
 	lastQoS   byte
+	denied    bool // the client may not publish the message that mochi asks about
 	holds     hold // the broker's sessions lock, if any
 
 	subscribing atomic.Bool

@@ -55,6 +55,12 @@ func (h *hook) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
 	props.TopicAliasMaximum = 0 // mochi would use aliases of a connection on the next one
 	cl.State.TopicAliases.Outbound = mqtt.NewOutboundTopicAliases(0)
 	setQuotas(cl)
+	l := login{remote: c.remote, given: pk.Connect.UsernameFlag, name: string(pk.Connect.Username), password: pk.Connect.Password}
+	who, code := h.b.identify(c, cl, l)
+	if code != packets.CodeSuccess {
+		return h.refuse(cl, code)
+	}
+	c.who = who
 	w := &cl.Properties.Will
 	if w.Flag == 1 {
 		if ours(w.TopicName) || topics.ValidTopic([]byte(w.TopicName)) != nil {
@@ -72,36 +78,28 @@ func (h *hook) refuse(cl *mqtt.Client, code packets.Code) error {
 	return code
 }
 
-// OnConnectAuthenticate says whether a client may connect.
-func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
-	c := connOf(cl)
-	who := login{remote: c.remote, given: pk.Connect.UsernameFlag, name: string(pk.Connect.Username), password: pk.Connect.Password}
-	why := h.b.access.refuses(h.b.closing, who)
-	if why == "" {
-		if old, ok := h.b.server.Clients.Get(cl.ID); ok && string(old.Properties.Username) != who.name {
-			why = "its client identifier belongs to another user's session"
-		}
-	}
-	if why != "" {
-		h.b.loginRefused(c, who, why)
-		return false
-	}
-	c.version = cl.Properties.ProtocolVersion
+// OnConnectAuthenticate lets in whom OnConnect has not refused.
+func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, _ packets.Packet) bool {
+	connOf(cl).version = cl.Properties.ProtocolVersion
 	return true
 }
 
 // OnACLCheck says whether a client may publish to a topic or subscribe to a
 // filter. Any goroutine calls it before each message to a client, too.
 func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
-	if write {
-		return !ours(topic)
-	}
 	c := connOf(cl)
-	if c == nil {
+	switch {
+	case write && ours(topic):
+		return false
+	case write:
+		return h.mayPublish(c, topic)
+	case c == nil:
 		return true
-	}
-	if c.subscribing.Load() && c.isFilter(topic) {
-		return true
+	case c.subscribing.Load() && c.isFilter(topic):
+		return h.maySubscribe(c, topic)
+	case !h.b.access.mayRead(c.who, topic):
+		h.b.count.denied[actDeliver].Inc()
+		return false
 	}
 	if !h.b.mayQueue(c, cl) {
 		h.b.count.droppedSession.Inc()
@@ -109,6 +107,24 @@ func (h *hook) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	}
 	c.begin()
 	return true
+}
+
+// mayPublish asks the rules. To MQTT 3.1.1 mochi cannot say no but by cutting
+// the client, so OnPublish drops its message.
+func (h *hook) mayPublish(c *conn, topic string) bool {
+	c.denied = !h.b.access.mayPublish(c.who, []byte(topic))
+	if c.denied {
+		h.b.denied(c, c.who, actPublish, topic)
+	}
+	return !c.denied || c.version < 5
+}
+
+func (h *hook) maySubscribe(c *conn, filter string) bool {
+	if h.b.access.maySubscribe(c.who, filter) {
+		return true
+	}
+	h.b.denied(c, c.who, actSubscribe, filter)
+	return false
 }
 
 // ours reports whether only the broker may publish to a topic.

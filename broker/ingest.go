@@ -31,13 +31,16 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 	}
 	b := h.b
 	b.count.messagesIn.Inc()
+	if c.denied {
+		return pk, acknowledgeOnly
+	}
 	c.topic = append(c.topic[:0], pk.TopicName...)
 	hop := hopsOf(pk.Properties.User)
 	if hop > HopsMax {
 		b.count.hopsRefused.Inc()
 		return pk, acknowledgeOnly
 	}
-	known := c.known.of(b, c.topic)
+	known := c.known.of(b, c.who, c.topic)
 	r := journal.Record{Arrived: c.in.arrived, Route: known.route, Hop: uint8(hop), Topic: c.topic, Payload: pk.Payload}
 	if err := b.ingest(c, r, pk.FixedHeader.Qos); err != nil {
 		b.lost(c, err)
@@ -124,10 +127,18 @@ func (b *Broker) lost(c *conn, err error) {
 	}
 }
 
+// nowhere is the topic of a last will that is not to be sent: mochi sends it.
+const nowhere = "$nowhere"
+
 // OnWill is called before the last will of a client is published, or noted
 // to be published later.
 func (h *hook) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
-	if c := connOf(cl); c != nil && will.WillDelayInterval == 0 {
+	c := connOf(cl)
+	if c != nil && !h.b.access.mayPublish(c.who, []byte(will.TopicName)) { // not any more
+		h.b.denied(c, c.who, actWill, will.TopicName)
+		return mqtt.Will{TopicName: nowhere}, nil
+	}
+	if c != nil && will.WillDelayInterval == 0 {
 		c.lockSessions(holdsRead)
 	}
 	return will, nil
@@ -139,6 +150,9 @@ func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 	c := connOf(cl)
 	if c != nil && pk.Connect.WillProperties.WillDelayInterval == 0 {
 		c.release()
+	}
+	if pk.TopicName == nowhere {
+		return
 	}
 	r := journal.Record{Arrived: time.Now().UnixMicro(), Route: h.b.route([]byte(pk.TopicName)), Topic: []byte(pk.TopicName), Payload: pk.Payload}
 	if err := h.b.ingest(nil, r, 0); err != nil && c != nil {

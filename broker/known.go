@@ -10,22 +10,25 @@ const knownMax = 64
 // publishes to. It belongs to the reader.
 type known struct{ topics []knownTopic }
 
-// A knownTopic is valid while neither subscriptions nor pipelines change.
+// A knownTopic is valid while neither subscriptions nor pipelines nor access
+// rules change.
 type knownTopic struct {
 	name     []byte // empty: nothing is known here
 	route    uint32
 	wanted   bool   // by an MQTT client
+	denied   bool   // the client may not publish to it
+	rules    uint64 // the edition of access rules that this is about
 	interest uint64 // the state of subscriptions that this is about
 	edition  uint64 // and that of pipelines
 }
 
 // of returns what there is to know about a topic, or nil if it is not valid.
 // The answer stays right until of is called again.
-func (k *known) of(b *Broker, topic []byte) *knownTopic {
+func (k *known) of(b *Broker, who *identity, topic []byte) *knownTopic {
 	t := k.place(b, topic)
 	same := string(t.name) == string(topic) && len(topic) > 0
-	interest, edition := b.interest.state.Load(), b.edition() // before what they are about
-	if same && t.interest == interest && t.edition == edition {
+	interest, edition, rules := b.interest.state.Load(), b.edition(), b.access.edition() // before what they are about
+	if same && t.interest == interest && t.edition == edition && t.rules == rules {
 		return t
 	}
 	if !same {
@@ -34,7 +37,8 @@ func (k *known) of(b *Broker, topic []byte) *knownTopic {
 		}
 		t.name = append(t.name[:0], topic...)
 	}
-	t.interest, t.edition = interest, edition
+	t.interest, t.edition, t.rules = interest, edition, rules
+	t.denied = !b.access.mayPublish(who, topic)
 	t.route, t.wanted = b.route(topic), b.interest.any(text(topic))
 	return t
 }

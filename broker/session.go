@@ -19,6 +19,7 @@ func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
 	if !ok || pk.Connect.Clean {
 		return
 	}
+	h.b.forgetDenied(old, c.who)
 	inOrder(old.State.Inflight)
 	if o := connOf(old); o != nil {
 		o.mu.Lock()
@@ -33,6 +34,7 @@ func (h *hook) OnSessionEstablish(cl *mqtt.Client, pk packets.Packet) {
 // OnSessionEstablished is called when the session is the client's.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	c := connOf(cl)
+	h.b.endDenied(cl, c.who)
 	setQuotas(cl)
 	c.quota = quotaOf(c.version)
 	c.release()

@@ -47,8 +47,8 @@ func (c *conn) take(packet []byte) bool {
 	if !ok || topic[0] == '$' {
 		return false
 	}
-	known := c.known.of(c.b, topic)
-	if known == nil || known.wanted {
+	known := c.known.of(c.b, c.who, topic)
+	if known == nil || known.wanted || known.denied {
 		return false
 	}
 	qos := packet[0] & qosFlags >> 1

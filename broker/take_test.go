@@ -164,7 +164,7 @@ func TestTakingAMessageAllocatesNothing(t *testing.T) {
 	defer one.Close()
 	defer other.Close()
 	c := newConn(s.Broker, one)
-	c.version, c.quota = 4, 1
+	c.version, c.quota, c.who = 4, 1, &identity{}
 	c.client = s.server.NewClient(c, "", "w", false)
 	for _, qos := range []byte{0, 1} {
 		p := publishBytes(false, "plant/m1/temp", `{"temp":21.5}`, qos, uint16(qos))
@@ -324,7 +324,7 @@ func TestTopicsAreKnownUntilSubscriptionsOrPipelinesChange(t *testing.T) {
 	var k known
 	check := func(what string, wantRoute uint32, wanted bool, times uint64) {
 		t.Helper()
-		got := k.of(s.Broker, []byte("a/b"))
+		got := k.of(s.Broker, &identity{}, []byte("a/b"))
 		if got.route != wantRoute || got.wanted != wanted || asked != times {
 			t.Errorf("%s: got route %d, wanted %v, asked %d times, want %d, %v, %d", what, got.route, got.wanted, asked, wantRoute, wanted, times)
 		}
@@ -339,7 +339,7 @@ func TestTopicsAreKnownUntilSubscriptionsOrPipelinesChange(t *testing.T) {
 	route, edition = 4, 1
 	check("other pipelines", 4, false, 4)
 	for i := range 10 * knownMax {
-		if k.of(s.Broker, fmt.Append(nil, "t/", i)).route != 4 {
+		if k.of(s.Broker, &identity{}, fmt.Append(nil, "t/", i)).route != 4 {
 			t.Error("wrong route")
 		}
 	}
@@ -347,12 +347,12 @@ func TestTopicsAreKnownUntilSubscriptionsOrPipelinesChange(t *testing.T) {
 		t.Errorf("%d topics are kept, want %d", len(k.topics), knownMax)
 	}
 	for _, wrong := range []string{"", "a/+", "\xff"} {
-		if k.of(s.Broker, []byte(wrong)) != nil {
+		if k.of(s.Broker, &identity{}, []byte(wrong)) != nil {
 			t.Errorf("%q is valid", wrong)
 		}
 	}
 	edition, asked = 1, 0
-	if k.of(s.Broker, []byte("a/b")); asked > 1 {
+	if k.of(s.Broker, &identity{}, []byte("a/b")); asked > 1 {
 		t.Errorf("asked %d times", asked)
 	}
 }
