@@ -90,57 +90,28 @@ func takes(f reflect.StructField) string {
 	if words := f.Tag.Get("enum"); words != "" {
 		return "`" + strings.ReplaceAll(words, ",", "`, `") + "`"
 	}
+	if s := byName(f.Type); s != "" {
+		return s
+	}
 	switch f.Type {
-	case reflect.TypeFor[Pipelines]():
-		return "[pipelines](#a-pipeline) by name"
-	case reflect.TypeFor[OtherBrokers]():
-		return "[brokers](#another-broker) by name"
-	case reflect.TypeFor[UserRights]():
-		return "[rights](#rights) by user"
 	case reflect.TypeFor[Rights](), reflect.TypeFor[*Rights]():
 		return "[rights](#rights)"
-	case reflect.TypeFor[Sinks]():
-		return "sinks by name, of every kind but topic"
 	case reflect.TypeFor[[]Target]():
 		return "list of [topic](#topic), [stdout](#stdout), [file](#file), [influx](#influx), [http](#http-sink), [postgres](#postgres), [prometheus](#prometheus), [nats](#nats), [kafka](#kafka), [homeassistant](#homeassistant)"
 	case reflect.TypeFor[[]Step]():
 		return "list of [steps](#steps)"
 	case reflect.TypeFor[From]():
 		return "text, list of texts, text by stream, [another broker](#from-another-broker), or `{pipeline: NAME}`"
-	case reflect.TypeFor[Switch]():
-		return "[branches](#a-branch) by name"
-	case reflect.TypeFor[Expressions]():
-		return "expression by column"
-	case reflect.TypeFor[Renames]():
-		return "name by column"
-	case reflect.TypeFor[Conversions]():
-		return "units by column"
-	case reflect.TypeFor[Roundings]():
-		return "whole number by column"
-	case reflect.TypeFor[Bands]():
-		return "number, percentage or both by column"
 	case reflect.TypeFor[Every]():
 		return "duration, or whole number"
 	case reflect.TypeFor[*Sample]():
 		return "whole number, or duration"
 	case reflect.TypeFor[FillWith]():
 		return "`last`, `linear`, or number"
-	case reflect.TypeFor[Texts]():
-		return "text by name"
 	case reflect.TypeFor[Body]():
 		return "text, or mapping"
 	case reflect.TypeFor[[]int]():
 		return "list of whole numbers"
-	case reflect.TypeFor[Entities]():
-		return "[entities](#an-entity) by name"
-	case reflect.TypeFor[FieldKinds]():
-		return "kind by field"
-	case reflect.TypeFor[Pairs]():
-		return "column by input"
-	case reflect.TypeFor[Params]():
-		return "number by parameter"
-	case reflect.TypeFor[Aggregates]():
-		return "aggregate by result column"
 	case reflect.TypeFor[Decode]():
 		return "format, or [decode](#decode)"
 	case reflect.TypeFor[TimeField]():
@@ -156,6 +127,45 @@ func takes(f reflect.StructField) string {
 		return fmt.Sprintf("[%s](#%s)", key, key)
 	}
 	return strings.TrimPrefix(wordOf(f.Type), "a ") + within(f)
+}
+
+// byName says what the value of a field is whose keys are names, or "".
+func byName(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[Pipelines]():
+		return "[pipelines](#a-pipeline) by name"
+	case reflect.TypeFor[OtherBrokers]():
+		return "[brokers](#another-broker) by name"
+	case reflect.TypeFor[UserRights]():
+		return "[rights](#rights) by user"
+	case reflect.TypeFor[Sinks]():
+		return "sinks by name, of every kind but topic"
+	case reflect.TypeFor[Switch]():
+		return "[branches](#a-branch) by name"
+	case reflect.TypeFor[Expressions]():
+		return "expression by column"
+	case reflect.TypeFor[Renames]():
+		return "name by column"
+	case reflect.TypeFor[Conversions]():
+		return "units by column"
+	case reflect.TypeFor[Roundings]():
+		return "whole number by column"
+	case reflect.TypeFor[Bands]():
+		return "number, percentage or both by column"
+	case reflect.TypeFor[Texts]():
+		return "text by name"
+	case reflect.TypeFor[Entities]():
+		return "[entities](#an-entity) by name"
+	case reflect.TypeFor[FieldKinds]():
+		return "kind by field"
+	case reflect.TypeFor[Pairs]():
+		return "column by input"
+	case reflect.TypeFor[Params]():
+		return "number by parameter"
+	case reflect.TypeFor[Aggregates]():
+		return "aggregate by result column"
+	}
+	return ""
 }
 
 // within tells the bounds of a field.
