@@ -39,23 +39,26 @@ type FileConfig struct {
 // A batch that an error stops leaves whole lines behind: what was written of
 // the next one is cut off. Other programs may move the file away; the
 // sink then begins a new one. A file that ends within a line, as a power cut
-// leaves it, or has another header, is set aside like a full one.
+// leaves it, or has another header, is set aside like a full one by the first
+// row, unless Resume has cut it where it was marked.
 type File struct {
 	c       FileConfig
 	written atomic.Uint64
 	now     func() time.Time
 
-	mu     sync.Mutex
-	json   jsonRows
-	csv    *csvRows   // nil unless it is CSV
-	points *pointRows // nil unless it is the line protocol
-	f      *os.File   // nil when it has gone
-	size   int64      // of its whole lines
-	torn   bool       // behind them is a part of one
-	period int64      // of Rotate.Age, when it was begun
-	stale  bool       // its header lacks columns
-	buf    []byte
-	closed bool
+	mu      sync.Mutex
+	json    jsonRows
+	csv     *csvRows   // nil unless it is CSV
+	points  *pointRows // nil unless it is the line protocol
+	f       *os.File   // nil when it has gone
+	size    int64      // of its whole lines
+	torn    bool       // behind them is a part of one
+	period  int64      // of Rotate.Age, when it was begun
+	stale   bool       // its header lacks columns
+	unsure  bool       // nobody has looked whether rows can be appended
+	newName bool       // its name may not survive a power cut
+	buf     []byte
+	closed  bool
 }
 
 // NewFile opens the file, so that one that cannot be written is told at once.
@@ -150,6 +153,12 @@ func (f *File) prepare(b *pipeline.Batch) ([]Refusal, error) {
 	if err := f.mend(); err != nil {
 		return nil, err
 	}
+	if f.unsure && !f.canGoOn() {
+		if err := f.rotate(); err != nil {
+			return nil, err
+		}
+	}
+	f.unsure = false
 	if f.csv != nil {
 		changed, err := f.csv.fit(b)
 		if err != nil {
@@ -230,8 +239,8 @@ func (f *File) mend() error {
 	return err
 }
 
-// open opens the file at its end, or makes it, and sets one aside that cannot
-// be gone on with.
+// open opens the file at its end, or makes it. The first row sets one aside
+// that cannot be gone on with.
 func (f *File) open() error {
 	if err := os.MkdirAll(filepath.Dir(f.c.Path), 0o755); err != nil {
 		return err
@@ -252,12 +261,9 @@ func (f *File) open() error {
 		return err
 	}
 	f.f, f.size, f.torn, f.period, f.stale = file, info.Size(), false, f.periodOf(f.now()), false
-	if f.size == 0 {
-		return nil
-	}
-	f.period = f.periodOf(info.ModTime())
-	if !f.canGoOn() {
-		return f.rotate()
+	f.unsure, f.newName = f.size > 0, true
+	if f.unsure {
+		f.period = f.periodOf(info.ModTime())
 	}
 	return nil
 }

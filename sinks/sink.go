@@ -26,6 +26,18 @@ type Sink interface {
 	Close() error
 }
 
+// A Marker is a sink that can take back what it has written behind a mark, so
+// that rows that are delivered again after a crash are there once.
+type Marker interface {
+	// Mark makes what was written survive a power cut and returns what Resume
+	// needs to find this place again, at most 1 KiB; nil if it cannot.
+	Mark() ([]byte, error)
+	// Resume takes back what was written behind a mark of an earlier process.
+	// It is called before the first Write. After an error the sink can be
+	// used, but rows may be there twice.
+	Resume(mark []byte) error
+}
+
 // A Refusal is a row that a sink will never take.
 type Refusal struct {
 	Row    int    // its number in the batch
