@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"millrace.dev/millrace/internal/journal"
 )
 
 // startWith serves a broker with rules. Each user's password is its name, and
@@ -157,7 +159,7 @@ func TestAWillThatMayNotBePublishedIsRefusedOrNotSent(t *testing.T) {
 	}
 	for _, v5 := range []bool{false, true} {
 		s := startWith(t, rules(), "m1", "board")
-		s.route = func([]byte) uint32 { return 7 }
+		s.route = func([]byte) (uint32, journal.Durability) { return 7, journal.Relaxed }
 		r := s.journal.Read(0)
 		board, _ := s.connect(as("board", "b", v5))
 		board.subscribe("#", 0)

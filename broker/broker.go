@@ -22,9 +22,10 @@ type Options struct {
 	Config  Config
 	Journal journal.Journal // takes the messages that pipelines want
 	// Route returns which pipelines want a topic: a number to keep with the
-	// message, 0 for nobody. It is called by many goroutines at the same time,
-	// for most messages not at all, and must not keep topic.
-	Route func(topic []byte) uint32
+	// message, 0 for nobody, and the strongest durability that they ask for.
+	// It is called by many goroutines at the same time, for most messages not
+	// at all, and must not keep topic.
+	Route func(topic []byte) (route uint32, keep journal.Durability)
 	// Edition returns another number whenever Route may answer something
 	// else; until then its answers are remembered. Nil if it never does.
 	Edition func() uint64
@@ -37,7 +38,7 @@ type Options struct {
 type Broker struct {
 	config   Config
 	journal  journal.Journal
-	route    func(topic []byte) uint32
+	route    func(topic []byte) (uint32, journal.Durability)
 	edition  func() uint64
 	seed     maphash.Seed // of the tables of known topics
 	log      *slog.Logger

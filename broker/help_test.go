@@ -35,11 +35,11 @@ type served struct {
 }
 
 // wantsPlant is a Route: one pipeline wants plant/…
-func wantsPlant(topic []byte) uint32 {
+func wantsPlant(topic []byte) (uint32, journal.Durability) {
 	if bytes.HasPrefix(topic, []byte("plant/")) {
-		return 7
+		return 7, journal.Relaxed
 	}
-	return 0
+	return 0, 0
 }
 
 func testOptions(s *served) Options {
@@ -364,6 +364,9 @@ func checkTexts(t testing.TB, got, want []string) {
 func texts(recs []journal.Record) []string {
 	var all []string
 	for _, r := range recs {
+		if r.Keep != journal.Relaxed { // as wantsPlant has it
+			all = append(all, fmt.Sprintf("kept as %d", r.Keep))
+		}
 		all = append(all, fmt.Sprintf("%s %s %d %d", r.Topic, r.Payload, r.Route, r.Hop))
 	}
 	return all

@@ -41,7 +41,7 @@ func (h *hook) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 		return pk, acknowledgeOnly
 	}
 	known := c.known.of(b, c.who, c.topic)
-	r := journal.Record{Arrived: c.in.arrived, Route: known.route, Hop: uint8(hop), Topic: c.topic, Payload: pk.Payload}
+	r := journal.Record{Arrived: c.in.arrived, Route: known.route, Keep: known.keep, Hop: uint8(hop), Topic: c.topic, Payload: pk.Payload}
 	if err := b.ingest(c, r, pk.FixedHeader.Qos); err != nil {
 		b.lost(c, err)
 		if pk.FixedHeader.Qos > 0 {
@@ -154,7 +154,8 @@ func (h *hook) OnWillSent(cl *mqtt.Client, pk packets.Packet) {
 	if pk.TopicName == nowhere {
 		return
 	}
-	r := journal.Record{Arrived: time.Now().UnixMicro(), Route: h.b.route([]byte(pk.TopicName)), Topic: []byte(pk.TopicName), Payload: pk.Payload}
+	r := journal.Record{Arrived: time.Now().UnixMicro(), Topic: []byte(pk.TopicName), Payload: pk.Payload}
+	r.Route, r.Keep = h.b.route(r.Topic)
 	if err := h.b.ingest(nil, r, 0); err != nil && c != nil {
 		h.b.lost(c, err)
 	}
@@ -194,8 +195,8 @@ func (b *Broker) PublishWith(topic, payload []byte, qos byte, retain bool, hop u
 	}
 	b.count.published.Inc()
 	var closed error // no pipeline takes anything more: clients still get what a drain brings
-	if route := b.route(topic); route != 0 {
-		err := b.feedBack(journal.Record{Arrived: time.Now().UnixMicro(), Route: route, Hop: hop, Topic: topic, Payload: payload})
+	if route, keep := b.route(topic); route != 0 {
+		err := b.feedBack(journal.Record{Arrived: time.Now().UnixMicro(), Route: route, Keep: keep, Hop: hop, Topic: topic, Payload: payload})
 		switch {
 		case errors.Is(err, journal.ErrClosed):
 			closed = fmt.Errorf("broker: publish to %s: %w", name, err)

@@ -1,6 +1,10 @@
 package broker
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+
+	"millrace.dev/millrace/internal/journal"
+)
 
 // knownMax is how many topics of a connection are remembered. A sensor has
 // one; a gateway with more than this finds some of them out again and again.
@@ -15,11 +19,12 @@ type known struct{ topics []knownTopic }
 type knownTopic struct {
 	name     []byte // empty: nothing is known here
 	route    uint32
-	wanted   bool   // by an MQTT client
-	denied   bool   // the client may not publish to it
-	rules    uint64 // the edition of access rules that this is about
-	interest uint64 // the state of subscriptions that this is about
-	edition  uint64 // and that of pipelines
+	keep     journal.Durability // of a message to it, if there is a route
+	wanted   bool               // by an MQTT client
+	denied   bool               // the client may not publish to it
+	rules    uint64             // the edition of access rules that this is about
+	interest uint64             // the state of subscriptions that this is about
+	edition  uint64             // and that of pipelines
 }
 
 // of returns what there is to know about a topic, or nil if it is not valid.
@@ -39,7 +44,8 @@ func (k *known) of(b *Broker, who *identity, topic []byte) *knownTopic {
 	}
 	t.interest, t.edition, t.rules = interest, edition, rules
 	t.denied = !b.access.mayPublish(who, topic)
-	t.route, t.wanted = b.route(topic), b.interest.any(text(topic))
+	t.route, t.keep = b.route(topic)
+	t.wanted = b.interest.any(text(topic))
 	return t
 }
 

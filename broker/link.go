@@ -37,7 +37,7 @@ type LinkOptions struct {
 	Journal journal.Journal // takes what comes in
 	// Route returns which pipelines want a topic of the other broker, as
 	// Options.Route does for topics of this one.
-	Route   func(topic []byte) uint32
+	Route   func(topic []byte) (route uint32, keep journal.Durability)
 	Metrics *metrics.Registry
 	Log     *slog.Logger
 }
@@ -58,7 +58,7 @@ type Link struct {
 	address string
 	tls     *tls.Config // nil for mqtt://
 	journal journal.Journal
-	route   func(topic []byte) uint32
+	route   func(topic []byte) (uint32, journal.Durability)
 	log     *slog.Logger
 	count   *linkCounters
 	show    func() // shows in the metrics whether the link is up

@@ -58,13 +58,13 @@ func (s *session) take(m *paho.Publish) (commit journal.Commit, done bool) {
 		l.count.topic.Inc()
 		return 0, true
 	}
-	route := l.route(topic)
+	route, keep := l.route(topic)
 	if route == 0 { // of a subscription from before, which the other broker remembers
 		l.count.unasked.Inc()
 		return 0, true
 	}
 	_, err := l.journal.Append(s.lost, journal.Record{
-		Arrived: time.Now().UnixMicro(), Route: route, Hop: uint8(hop), Topic: topic, Payload: m.Payload,
+		Arrived: time.Now().UnixMicro(), Route: route, Keep: keep, Hop: uint8(hop), Topic: topic, Payload: m.Payload,
 	})
 	switch {
 	case err == nil:

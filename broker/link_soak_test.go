@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"millrace.dev/millrace/internal/journal"
 )
 
 // versions are what a link speaks, and what mosquitto's log says of it.
@@ -79,7 +81,7 @@ func TestNothingIsLostOnTheWayInAndOrderIsKept(t *testing.T) {
 			r := l.journal.Read(0)
 			for got.count() < n {
 				rec := l.next(r, 1)[0]
-				if rec.Route != 7 || rec.Hop != 0 {
+				if rec.Route != 7 || rec.Keep != journal.Relaxed || rec.Hop != 0 {
 					t.Fatalf("got %+v", rec)
 				}
 				got.take(string(rec.Topic), string(rec.Payload))

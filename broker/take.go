@@ -58,7 +58,7 @@ func (c *conn) take(packet []byte) bool {
 	t := &c.taken
 	t.count++
 	if known.route != 0 {
-		t.records = append(t.records, journal.Record{Arrived: c.in.arrived, Route: known.route, Topic: topic, Payload: payload})
+		t.records = append(t.records, journal.Record{Arrived: c.in.arrived, Route: known.route, Keep: known.keep, Topic: topic, Payload: payload})
 		t.marks = append(t.marks, mark{len(t.acks), qos})
 	}
 	if qos > 0 {

@@ -115,7 +115,7 @@ func outcomeOf(t *testing.T, plain, v5 bool, sent []byte, random *rand.Rand) out
 			break
 		}
 		for _, rec := range recs {
-			o.ingested = append(o.ingested, fmt.Sprintf("%.20s %.20s %d %d", rec.Topic, rec.Payload, len(rec.Payload), rec.Route))
+			o.ingested = append(o.ingested, fmt.Sprintf("%.20s %.20s %d %d %d", rec.Topic, rec.Payload, len(rec.Payload), rec.Route, rec.Keep))
 		}
 	}
 	o.answers = append(o.answers, fmt.Sprint(s.metric("millrace_broker_messages_in_total")))
@@ -319,7 +319,7 @@ func TestTopicsAreKnownUntilSubscriptionsOrPipelinesChange(t *testing.T) {
 	var edition, asked, route uint64
 	s := start(t, func(o *Options, _ *Broker) {
 		o.Edition = func() uint64 { return edition }
-		o.Route = func([]byte) uint32 { asked++; return uint32(route) }
+		o.Route = func([]byte) (uint32, journal.Durability) { asked++; return uint32(route), journal.Durable }
 	})
 	var k known
 	check := func(what string, wantRoute uint32, wanted bool, times uint64) {

@@ -47,9 +47,10 @@ type Pipeline struct {
 	fields  pipeline.Schema // what is decoded from payloads, beside what Open adds
 	windows []*meter        // one behind each window
 	savings []saving
-	sources int          // the filters whose messages become rows; the others are of tables
-	tables  []*liveTable // that messages change
-	whole   bool         // all of it could be built
+	sources int                // the filters whose messages become rows; the others are of tables
+	tables  []*liveTable       // that messages change
+	whole   bool               // all of it could be built
+	keep    journal.Durability // the strongest that it or one that reads its results asks for
 
 	memories []memory // the stages that remember, those of branches too
 	branches map[*pipeline.Branch]*config.Branch

@@ -33,6 +33,25 @@ func pipesOf(t *testing.T, filters ...[]string) []*Pipeline {
 	return all
 }
 
+// of returns the route of a topic of the embedded broker.
+func (r *routes) of(topic []byte) uint32 {
+	route, _ := r.from(0, topic)
+	return route
+}
+
+func TestAMessageIsKeptAsThePipelineThatAsksForMostWants(t *testing.T) {
+	pipes := pipesOf(t, []string{"a/#"}, []string{"a/x", "b"}, []string{"a/+"})
+	pipes[1].keep, pipes[2].keep = journal.Durable, journal.Relaxed
+	r := newRoutes(pipes, 0)
+	for topic, want := range map[string]journal.Durability{
+		"nobody": journal.Volatile, "a/b/c": journal.Volatile, "a/y": journal.Relaxed, "b": journal.Durable, "a/x": journal.Durable,
+	} {
+		if _, got := r.from(0, []byte(topic)); got != want {
+			t.Errorf("%s: got %d, want %d", topic, got, want)
+		}
+	}
+}
+
 func TestARouteLeadsToThePipelinesThatWantATopic(t *testing.T) {
 	r := newRoutes(pipesOf(t, []string{"a/#"}, []string{"a/+", "b"}, []string{"a/x", "c"}), 0)
 	for _, c := range []struct {

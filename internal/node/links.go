@@ -8,6 +8,7 @@ import (
 
 	"millrace.dev/millrace/broker"
 	"millrace.dev/millrace/internal/config"
+	"millrace.dev/millrace/internal/journal"
 	"millrace.dev/millrace/sinks"
 )
 
@@ -72,7 +73,7 @@ func (n *Node) openLink(c broker.LinkConfig) (*link, error) {
 	}
 	l, err := broker.NewLink(broker.LinkOptions{
 		Config: c, Journal: n.journal, Metrics: n.metrics, Log: n.log,
-		Route: func(topic []byte) uint32 { return n.routes.Load().from(source, topic) },
+		Route: func(topic []byte) (uint32, journal.Durability) { return n.routes.Load().from(source, topic) },
 	})
 	if err != nil {
 		return nil, err

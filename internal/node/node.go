@@ -92,7 +92,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.dispatcher = newDispatcher(n.journal.Read(0), nil, nil)
 	if n.broker, err = broker.New(broker.Options{
 		Config: brokerConfig(f), Journal: n.journal, Metrics: n.metrics, Log: n.log,
-		Route:   func(topic []byte) uint32 { return n.routes.Load().of(topic) },
+		Route:   func(topic []byte) (uint32, journal.Durability) { return n.routes.Load().from(0, topic) },
 		Edition: func() uint64 { return uint64(n.now.Load().edition) },
 	}); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"millrace.dev/millrace/internal/journal"
 	"millrace.dev/millrace/pipeline/topics"
 )
 
@@ -27,9 +28,10 @@ const (
 // sets of several are numbered as they appear. Its methods may be called at
 // the same time.
 type routes struct {
-	edition uint32           // in its place
-	routers []*topics.Router // by source; 0 is the embedded broker
-	alone   [][]int32        // by route, of nobody and of one pipeline
+	edition uint32               // in its place
+	routers []*topics.Router     // by source; 0 is the embedded broker
+	alone   [][]int32            // by route, of nobody and of one pipeline
+	keeps   []journal.Durability // by pipeline
 
 	mu     sync.RWMutex
 	number map[string]uint32         // of a set of several, by its bytes
@@ -43,6 +45,7 @@ func newRoutes(pipes []*Pipeline, edition int, others ...string) *routes {
 	r := &routes{edition: uint32(edition%editionsMax) << editionShift, alone: [][]int32{nil}, number: map[string]uint32{}}
 	for i := range pipes {
 		r.alone = append(r.alone, []int32{int32(i)})
+		r.keeps = append(r.keeps, pipes[i].keep)
 	}
 	for _, source := range append([]string{""}, others...) {
 		var filters [][]*topics.Filter
@@ -68,20 +71,21 @@ func (p *Pipeline) filtersAt(source string) []*topics.Filter {
 	return all
 }
 
-// of returns the route of a topic of the embedded broker.
-func (r *routes) of(topic []byte) uint32 { return r.from(0, topic) }
-
-// from returns the route of a topic of a broker.
-func (r *routes) from(source int, topic []byte) uint32 {
+// from returns the route of a topic of a broker, the embedded one or another,
+// and the strongest durability of the pipelines on it.
+func (r *routes) from(source int, topic []byte) (route uint32, keep journal.Durability) {
 	if source >= len(r.routers) {
-		return 0 // it is newer than this table
+		return 0, 0 // it is newer than this table
 	}
 	var room [16]int32
 	set := r.routers[source].Match(room[:0], topic)
 	if len(set) == 0 {
-		return 0
+		return 0, 0
 	}
-	return r.set(set) | uint32(source)<<sourceShift
+	for _, i := range set {
+		keep = max(keep, r.keeps[i])
+	}
+	return r.set(set) | uint32(source)<<sourceShift, keep
 }
 
 // set returns the number of a set of pipelines, which is not empty.
