@@ -75,7 +75,7 @@ type Entry struct {
 type Journal interface {
 	// Append copies r, whose Offset is not looked at, and returns the
 	// message's offset. While the journal is full it waits; it returns
-	// ErrClosed after Close, ErrTooLarge for a message that never fits.
+	// ErrClosed after Seal, ErrTooLarge for a message that never fits.
 	Append(ctx context.Context, r Record) (uint64, error)
 	// TryAppend is Append, but returns ErrFull instead of waiting.
 	TryAppend(r Record) (uint64, error)
@@ -130,8 +130,11 @@ type Journal interface {
 	// any more; Err says why. Nothing is committed from then on.
 	Failed() <-chan struct{}
 	Err() error
-	// Close commits what was appended and ends the journal: nothing more
-	// comes in; what is in can be read.
+	// Seal takes no more messages: Append returns ErrClosed from then on, and
+	// so does Next when everything has been read. Entries still come in.
+	Seal()
+	// Close seals the journal, commits what was appended and ends it: no
+	// entry comes in any more either; what is in can be read.
 	Close() error
 }
 
@@ -140,7 +143,7 @@ type Journal interface {
 type Reader interface {
 	// Next waits for messages and appends up to limit of them to dst. What
 	// it returns stays valid until Release of its offset. It returns
-	// ErrClosed when the journal is closed and everything has been read.
+	// ErrClosed when the journal is sealed and everything has been read.
 	Next(ctx context.Context, dst []Record, limit int) ([]Record, error)
 	// Release says that messages up to and including offset are no longer
 	// needed in memory; the journal may use their space again.
@@ -163,7 +166,7 @@ var (
 	// ErrFull is returned by TryAppend when the oldest messages are still
 	// needed, and when the disk is full.
 	ErrFull = errors.New("journal is full")
-	// ErrClosed is returned after Close.
+	// ErrClosed is returned after Seal, or Close.
 	ErrClosed = errors.New("journal is closed")
 	// ErrTooLarge is returned for a message larger than the journal.
 	ErrTooLarge = errors.New("message is larger than the journal")

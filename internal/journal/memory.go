@@ -206,8 +206,8 @@ func (m *Memory) Read(offset uint64) Reader {
 	return r
 }
 
-// Close ends the journal: nothing more comes in; what is in can be read.
-func (m *Memory) Close() error {
+// Seal implements Journal.
+func (m *Memory) Seal() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.closed {
@@ -215,6 +215,12 @@ func (m *Memory) Close() error {
 		close(m.more)
 		close(m.room)
 	}
+}
+
+// Close implements Journal: a Memory keeps no entries, so there is no more to
+// end than Seal does.
+func (m *Memory) Close() error {
+	m.Seal()
 	return nil
 }
 

@@ -104,7 +104,7 @@ func TestAClosedJournalIsReadToItsEnd(t *testing.T) {
 	m := NewMemory(1 << 20)
 	r := m.Read(0)
 	m.Append(context.Background(), record(1))
-	m.Close()
+	m.Seal()
 	m.Close()
 	if _, err := m.Append(context.Background(), record(2)); !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v, want %v", err, ErrClosed)
