@@ -209,6 +209,16 @@ func (s *Stage) Advance(marks *pipeline.Marks, out *pipeline.Outputs) error {
 	return nil
 }
 
+// Waits implements pipeline.Waiter: it reports whether a timer is set.
+func (s *Stage) Waits() bool {
+	for k := 0; s.timers && s.broken == nil && k < len(s.codes); k++ {
+		if s.slots.timer(s.inst, int32(k)) != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // findDue lists the timers that are due in the order of time, then key.
 func (s *Stage) findDue(marks *pipeline.Marks) {
 	s.due = s.due[:0]

@@ -95,6 +95,9 @@ func (w *Window) Advance(marks *pipeline.Marks, out *pipeline.Outputs) error {
 	return w.over(out, w.then(nil, marks, out))
 }
 
+// Waits implements pipeline.Waiter.
+func (w *Window) Waits() bool { return w.panes.Waits() }
+
 func (w *Window) over(out *pipeline.Outputs, err error) error {
 	if err != nil {
 		return err

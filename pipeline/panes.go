@@ -177,6 +177,11 @@ func (p *Panes) Advance(marks *Marks, keys *Keys, t *Turn) {
 	})
 }
 
+// Waits reports whether a window is open that time may close.
+func (p *Panes) Waits() bool {
+	return p.Kind != Counted && slices.ContainsFunc(p.open, func(open []Pane) bool { return len(open) > 0 })
+}
+
 // nextOf returns the watermark at which something happens to a key that has
 // panes open.
 func (p *Panes) nextOf(key uint32) int64 {

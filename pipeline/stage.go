@@ -17,6 +17,12 @@ type Advancer interface {
 	Advance(marks *Marks, out *Outputs) error
 }
 
+// A Waiter is an Advancer that may have nothing to wait for. Waits reports
+// whether Advance could put anything out before another row comes.
+type Waiter interface {
+	Waits() bool
+}
+
 // A Delayer is a stage whose rows come out up to Delay µs behind the watermark
 // that they went in with. It lowers the Mark of its rows by as much; Chain
 // does the same for the stages behind it when time passes.

@@ -329,12 +329,19 @@ func (p *Pipeline) Advance(now int64, r pipeline.Results) error {
 	return p.chain.Advance(&p.marks, r)
 }
 
-// Waits reports whether a stage waits for time to pass.
+// Waits reports whether a stage waits for time to pass; none does where time
+// moves no watermark.
 func (p *Pipeline) Waits() bool {
 	waits := false
 	p.chain.All(func(s pipeline.Stage) {
-		_, ok := s.(pipeline.Advancer)
-		waits = waits || ok
+		if waits || p.marks.Idle < 0 {
+			return
+		}
+		if w, ok := s.(pipeline.Waiter); ok {
+			waits = w.Waits()
+		} else {
+			_, waits = s.(pipeline.Advancer)
+		}
 	})
 	return waits
 }

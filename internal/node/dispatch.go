@@ -36,8 +36,9 @@ type dispatcher struct {
 	wake    context.CancelFunc // ends the wait for messages; nil: it has been called
 	ended   bool
 
-	waiting  atomic.Bool  // everything in the journal has been handed out
-	caughtUp atomic.Int64 // µs: messages that arrived before have been handed out
+	waiting  atomic.Bool   // everything in the journal has been handed out
+	caughtUp atomic.Int64  // µs: messages that arrived before have been handed out
+	handed   atomic.Uint64 // offset: messages up to here have been handed out
 }
 
 // A round is a run of the journal that was handed out together.
@@ -136,18 +137,25 @@ func (d *dispatcher) hand(r *round, portions []portion) {
 		d.divide(r, portions)
 	}
 	d.caughtUp.Store(arrived)
+	d.handed.Store(r.end)
 	d.finished(r)
 }
 
-// divide gives every pipeline the messages of r that it wants.
+// divide gives every pipeline the messages of r that it wants, and the ticks
+// that are kept at least as long as what the pipeline has.
 func (d *dispatcher) divide(r *round, portions []portion) {
 	for k := range r.recs {
 		rec := &r.recs[k]
-		for _, i := range d.routes.pipelines(rec.Route, rec.Topic) {
-			if portions[i].mine == nil {
-				portions[i] = portion{r, d.feeds[i].room()}
+		if rec.Tick {
+			for i, keep := range d.routes.keeps {
+				if rec.Keep > journal.Volatile || keep == journal.Volatile {
+					d.give(i, r, rec, portions)
+				}
 			}
-			portions[i].mine = append(portions[i].mine, *rec)
+			continue
+		}
+		for _, i := range d.routes.pipelines(rec.Route, rec.Topic) {
+			d.give(int(i), r, rec, portions)
 		}
 	}
 	for i := range portions {
@@ -158,15 +166,23 @@ func (d *dispatcher) divide(r *round, portions []portion) {
 	}
 }
 
+// give puts a message of r into the portion of pipeline i.
+func (d *dispatcher) give(i int, r *round, rec *journal.Record, portions []portion) {
+	if portions[i].mine == nil {
+		portions[i] = portion{r, d.feeds[i].room()}
+	}
+	portions[i].mine = append(portions[i].mine, *rec)
+}
+
 func (d *dispatcher) push(pipeline int, p portion) {
 	p.round.left.Add(1)
 	d.feeds[pipeline].push(p)
 }
 
-// same reports whether all messages are on one route.
+// same reports whether all are messages, and on one route.
 func (r *routes) same(recs []journal.Record) bool {
 	for i := range recs {
-		if recs[i].Route != recs[0].Route || !r.knows(recs[i].Route) {
+		if recs[i].Route != recs[0].Route || recs[i].Tick || !r.knows(recs[i].Route) {
 			return false
 		}
 	}

@@ -191,6 +191,8 @@ func (n *Node) Run(ctx, stop context.Context) error {
 	n.deliver(now)
 	n.servers.Go(func() { n.rebirths.run(n.serve) })
 	n.servers.Go(func() { n.watch(ctx) })
+	ticks := &ticker{journal: n.journal, d: n.dispatcher, runners: func() []*runner { return n.now.Load().runners }}
+	n.servers.Go(func() { ticks.run(n.serve) })
 	start(&n.pipes, func() error { return n.dispatcher.run(n.serve) })
 	start(&n.servers, func() error { return n.broker.Serve(n.serve) })
 	if n.http != nil {
@@ -215,11 +217,11 @@ func (n *Node) Run(ctx, stop context.Context) error {
 // drain takes nothing more in and lets what is inside out.
 func (n *Node) drain(stop context.Context) error {
 	start := time.Now()
-	n.journal.Close()
+	n.journal.Seal()
 	n.pipes.Wait()
 	ctx, cancel := context.WithTimeout(stop, DrainTimeout)
 	defer cancel()
-	err := n.now.Load().sinks.drain(ctx)
+	err := errors.Join(n.now.Load().sinks.drain(ctx), n.journal.Close())
 	n.log.Info("drained", "after", time.Since(start).Round(time.Millisecond))
 	return err
 }

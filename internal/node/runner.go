@@ -3,27 +3,23 @@ package node
 import (
 	"context"
 	"log/slog"
-	"time"
+	"sync/atomic"
 
+	"millrace.dev/millrace/internal/journal"
 	"millrace.dev/millrace/internal/metrics"
-)
-
-const (
-	// tick is how often a pipeline that waits for time looks at the clock.
-	tick = 200 * time.Millisecond
-	// settle is how long a message may be on its way from its arrival stamp
-	// to its pipeline; the clock given to windows runs behind by it.
-	settle = 100 * time.Millisecond
 )
 
 // A runner is the goroutine of a pipeline and of those that read its results.
 type runner struct {
-	tree  *Tree
-	made  recipe // what the tree was made of
-	feed  *feed
-	d     *dispatcher
-	begun bool
-	ended chan struct{} // closed when run has returned
+	tree    *Tree
+	made    recipe // what the tree was made of
+	feed    *feed
+	d       *dispatcher
+	begun   bool
+	ended   chan struct{} // closed when run has returned
+	stirred atomic.Bool   // something has been processed since the last look
+	look    atomic.Bool   // asks the runner to say in waits whether a stage waits for time to pass
+	waits   atomic.Bool
 
 	messages, bytes *metrics.Counter
 }
@@ -61,50 +57,57 @@ func measureTree(t *Tree, log *slog.Logger, m *metrics.Registry) {
 // run processes what the feed brings until nothing more will come, or ctx is done.
 func (r *runner) run(ctx context.Context) {
 	defer close(r.ended)
-	var clock <-chan time.Time
-	if r.tree.Waits() {
-		t := time.NewTicker(tick)
-		defer t.Stop()
-		clock = t.C
-	}
 	var in []portion
-	for {
-		done := false
+	for done := false; !done; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.feed.wake:
 			in, done = r.feed.take(in)
 			r.process(in)
-		case now := <-clock:
-			at := now.Add(-settle).UnixMicro()
-			behind := r.d.behind(at) // asked first: what is handed out from here on is younger
-			in, done = r.feed.take(in)
-			r.process(in)
-			if !behind {
-				r.tree.Advance(at)
+			if len(in) > 0 {
+				r.stirred.Store(true)
 			}
-		}
-		if done {
-			return
+			if r.look.Swap(false) {
+				r.waits.Store(r.tree.Waits())
+			}
 		}
 	}
 }
 
+// keep returns how durable the tree is.
+func (r *runner) keep() journal.Durability { return r.tree.Pipeline.keep }
+
 func (r *runner) process(in []portion) {
 	for i, part := range in {
 		if r.tree.Failed() == nil {
-			bytes := 0
-			recs := part.recs()
-			for k := range recs {
-				bytes += len(recs[k].Payload)
-			}
-			r.messages.Add(len(recs))
-			r.bytes.Add(bytes)
-			r.tree.Process(recs)
+			r.turn(part.recs())
 		}
 		r.feed.done(part)
 		r.d.finished(part.round)
 		in[i] = portion{}
+	}
+}
+
+// turn sends messages through the tree, and tells it the time where a tick
+// stands between them.
+func (r *runner) turn(recs []journal.Record) {
+	bytes, from := 0, 0
+	for k := range recs {
+		bytes += len(recs[k].Payload)
+		if recs[k].Tick {
+			r.send(recs[from:k])
+			r.tree.Advance(recs[k].Arrived)
+			from = k + 1
+		}
+	}
+	r.send(recs[from:])
+	r.bytes.Add(bytes)
+}
+
+func (r *runner) send(recs []journal.Record) {
+	if len(recs) > 0 {
+		r.messages.Add(len(recs))
+		r.tree.Process(recs)
 	}
 }

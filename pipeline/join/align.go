@@ -84,6 +84,9 @@ func (a *Align) Advance(marks *pipeline.Marks, out *pipeline.Outputs) error {
 	return nil
 }
 
+// Waits implements pipeline.Waiter.
+func (a *Align) Waits() bool { return a.kind != Last && a.some() }
+
 // last speaks for row i at once.
 func (a *Align) last(in *pipeline.Batch, i, stream int, m moment, out *pipeline.Outputs) {
 	if stream < 0 {

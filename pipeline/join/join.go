@@ -62,6 +62,9 @@ func (j *Join) Advance(marks *pipeline.Marks, out *pipeline.Outputs) error {
 	return nil
 }
 
+// Waits implements pipeline.Waiter.
+func (j *Join) Waits() bool { return j.some() }
+
 // pair puts out r with every row of the other stream that is near.
 func (j *Join) pair(m moment, r *row) {
 	from, to := j.near(m.key, r.time, j.layout.config.Within)

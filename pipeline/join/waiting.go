@@ -89,6 +89,11 @@ func (w *waiting) over(key uint32, mark int64) bool {
 	return len(rows) > 0 && mark != pipeline.NoMark && rows[0].time+w.layout.config.Within < mark
 }
 
+// some reports whether a row waits.
+func (w *waiting) some() bool {
+	return slices.ContainsFunc(w.rows, func(rows []row) bool { return len(rows) > 0 })
+}
+
 // due returns the keys that have rows with nothing to wait for, by name.
 func (w *waiting) due(dst []uint32, marks *pipeline.Marks) []uint32 {
 	for key := range w.rows {

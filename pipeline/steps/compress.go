@@ -159,6 +159,16 @@ func (c *Compress) Advance(marks *pipeline.Marks, out *pipeline.Outputs) error {
 	return nil
 }
 
+// Waits implements pipeline.Waiter.
+func (c *Compress) Waits() bool {
+	for code := range c.memory.of {
+		if c.Every > 0 && c.memory.of[code].T.isHeld {
+			return true
+		}
+	}
+	return false
+}
+
 // tell notes the watermarks that the stages behind will be told.
 func (c *Compress) tell(marks *pipeline.Marks) {
 	for code := range c.memory.of {

@@ -204,6 +204,19 @@ func (f *Fill) Advance(marks *pipeline.Marks, out *pipeline.Outputs) error {
 	return nil
 }
 
+// Waits implements pipeline.Waiter.
+func (f *Fill) Waits() bool {
+	if f.How == FillLinear {
+		return false
+	}
+	for code := range f.memory.of {
+		if e := &f.memory.of[code]; e.known && e.T.made < int64(f.Most) {
+			return true
+		}
+	}
+	return false
+}
+
 // find lists the rows that the watermarks bring, in the order of time, then key.
 func (f *Fill) find(marks *pipeline.Marks) {
 	f.due = f.due[:0]
