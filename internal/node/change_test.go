@@ -175,7 +175,7 @@ func TestStateGoesOnWhereItFitsAndIsToldWhereNot(t *testing.T) {
 			}
 			build := func() (*Pipeline, error) { return compile(t, load(t, c.next))[0], nil }
 			p, _ := build()
-			p, losses, err := inherit(old, p, build)
+			p, losses, err := inherit(remember(old), p, build)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,8 +3,6 @@ package node
 import (
 	"errors"
 	"fmt"
-	"reflect"
-	"slices"
 
 	"millrace.dev/millrace/internal/config"
 	"millrace.dev/millrace/pipeline"
@@ -19,27 +17,28 @@ type memory struct {
 // A loss says of what a pipeline that is replaced leaves behind, and why.
 type loss struct{ stage, why string }
 
-// inherit gives a new pipeline the memory of the one that it replaces, as far
-// as it fits: watermarks, and the state of steps. A stage that has refused a
-// snapshot cannot be used, so build makes the pipeline anew without it; the
-// pipeline returned may be another one than p.
-func inherit(old, p *Pipeline, build func() (*Pipeline, error)) (*Pipeline, []loss, error) {
-	if why := strangers(old, p); why != "" {
-		return p, forget(old, why), nil
+// inherit gives a new pipeline the memory of the one whose place it takes, as
+// far as it fits: keys, watermarks, and the state of steps. A stage that has
+// refused a snapshot cannot be used, so build makes the pipeline anew without
+// it; the pipeline returned may be another one than p.
+func inherit(old *kept, p *Pipeline, build func() (*Pipeline, error)) (*Pipeline, []loss, error) {
+	plan := planOf(p)
+	if why := old.strange(plan); why != "" {
+		return p, old.forget(why), nil
 	}
-	pairs, losses := pairUp(old, p)
+	pairs, losses := old.pairUp(plan)
 	for {
-		k, err := hand(old, p, pairs)
+		k, err := old.hand(p, plan, pairs)
 		if err == nil {
 			return p, losses, nil
 		}
 		if k < 0 {
-			if p, err = build(); err != nil {
+			if p, err = again(build, err); p == nil {
 				return nil, nil, err
 			}
-			return p, forget(old, err.Error()), nil
+			return p, old.forget(err.Error()), nil
 		}
-		losses = append(losses, loss{old.stage(old.memories[pairs[k]].step), err.Error()})
+		losses = append(losses, loss{old.plan.Steps[pairs[k]].Stage, err.Error()})
 		pairs[k] = -1
 		if p, err = build(); err != nil {
 			return nil, nil, err
@@ -47,99 +46,81 @@ func inherit(old, p *Pipeline, build func() (*Pipeline, error)) (*Pipeline, []lo
 	}
 }
 
-// strangers says why nothing of old can be of use to p, or "".
-func strangers(old, p *Pipeline) string {
-	a, b := old.Config, p.Config
-	switch {
-	case !slices.Equal(a.Key, b.Key):
-		return "the key is another"
-	case !reflect.DeepEqual(a.Time, b.Time):
-		return "the event time is another"
-	case !slices.Equal(a.From.Streams, b.From.Streams):
-		return "the streams are others"
-	case a.From.Pipeline != b.From.Pipeline:
-		return "it reads from elsewhere"
+// again builds a pipeline because of an error, which it returns, or why it
+// could not be built.
+func again(build func() (*Pipeline, error), because error) (*Pipeline, error) {
+	p, err := build()
+	if err != nil {
+		return nil, err
 	}
-	return ""
+	return p, because
 }
 
-// forget returns the loss of all that old remembers.
-func forget(old *Pipeline, why string) []loss {
+// forget returns the loss of all that is kept.
+func (k *kept) forget(why string) []loss {
 	var all []loss
-	for _, m := range old.memories {
-		all = append(all, loss{old.stage(m.step), why})
+	for _, s := range k.plan.Steps {
+		all = append(all, loss{s.Stage, why})
 	}
 	return all
 }
 
-// pairUp returns which stage of old each stage of p that remembers goes on
-// from, or -1: one of the same place and content, or else the next of the
-// same kind.
-func pairUp(old, p *Pipeline) ([]int, []loss) {
-	pairs := make([]int, len(p.memories))
-	used := make([]bool, len(old.memories))
-	find := func(k int, fits func(a, b *config.Step) bool) {
-		for i := range old.memories {
-			if pairs[k] < 0 && !used[i] && fits(old.memories[i].step, p.memories[k].step) {
-				pairs[k], used[i] = i, true
+// pairUp returns which memory each stage of a new pipeline goes on from, or
+// -1: that of one of the same place and content, or else the next of the same
+// kind.
+func (k *kept) pairUp(plan keptPlan) ([]int, []loss) {
+	pairs := make([]int, len(plan.Steps))
+	used := make([]bool, len(k.plan.Steps))
+	find := func(i int, fits func(a, b *keptStep) bool) {
+		for j := range k.plan.Steps {
+			if pairs[i] < 0 && !used[j] && fits(&k.plan.Steps[j], &plan.Steps[i]) {
+				pairs[i], used[j] = j, true
 			}
 		}
 	}
-	for k := range pairs {
-		pairs[k] = -1
-		find(k, func(a, b *config.Step) bool { return reflect.DeepEqual(a, b) })
+	for i := range pairs {
+		pairs[i] = -1
+		find(i, func(a, b *keptStep) bool { return a.Digest == b.Digest })
 	}
-	for k := range pairs {
-		find(k, func(a, b *config.Step) bool { return a.Kind == b.Kind && a.Function == b.Function })
+	for i := range pairs {
+		find(i, func(a, b *keptStep) bool { return a.Kind == b.Kind && a.Function == b.Function })
 	}
 	var losses []loss
-	for i, m := range old.memories {
-		if !used[i] {
-			losses = append(losses, loss{old.stage(m.step), "the step is gone"})
+	for j, s := range k.plan.Steps {
+		if !used[j] {
+			losses = append(losses, loss{s.Stage, "the step is gone"})
 		}
 	}
 	return pairs, losses
 }
 
-// hand copies the memory of old to p, which is new. The error is that of
-// stage k of p, or with k < 0 of the watermarks.
-func hand(old, p *Pipeline, pairs []int) (k int, err error) {
-	if err := p.marks.Restore(old.marks.Snapshot(nil, old.keys), p.keys); err != nil {
+// hand gives p, which is new, what is kept. The error is that of stage k of
+// p, or with k < 0 of what all stages need.
+func (k *kept) hand(p *Pipeline, plan keptPlan, pairs []int) (stage int, err error) {
+	if err := k.takeKeys(p); err != nil {
 		return -1, err
 	}
-	for k, i := range pairs {
-		if i < 0 {
+	if err := p.marks.Restore(k.marks, p.keys); err != nil {
+		return -1, err
+	}
+	for i, j := range pairs {
+		if j < 0 {
 			continue
 		}
-		snapshot, err := old.memories[i].stage.Snapshot(nil)
-		if err != nil {
-			return k, err
+		if why := k.plan.Steps[j].Lost; why != "" {
+			return i, errors.New(why)
 		}
-		if err := p.memories[k].stage.Restore(snapshot); err != nil {
-			return k, err
+		if err := p.memories[i].stage.Restore(k.memories[j]); err != nil {
+			return i, err
 		}
 	}
-	if !reflect.DeepEqual(old.Config.Decode, p.Config.Decode) || old.decoder == nil {
+	if p.decoder == nil || k.plan.Decode != plan.Decode || len(k.decoder) == 0 {
 		return 0, nil
 	}
-	if err := handDecoder(old, p); err != nil {
+	if err := p.decoder.Restore(k.decoder); err != nil {
 		return -1, err
 	}
 	return 0, nil
-}
-
-// handDecoder copies what a decoder remembers of births and aliases, if it does.
-func handDecoder(old, p *Pipeline) error {
-	from, ok := any(old.decoder).(pipeline.Snapshotter)
-	to, also := any(p.decoder).(pipeline.Snapshotter)
-	if !ok || !also {
-		return nil
-	}
-	snapshot, err := from.Snapshot(nil)
-	if err != nil {
-		return err
-	}
-	return to.Restore(snapshot)
 }
 
 // handOver lets the trees that replace others go on from where those stopped.
@@ -159,7 +140,7 @@ func (n *Node) handOver(next *running, stopped, begun []*runner) error {
 			}
 			delete(was, name)
 			var last *Pipeline
-			p, losses, err := inherit(before, t.Pipeline, func() (_ *Pipeline, err error) {
+			p, losses, err := inherit(remember(before), t.Pipeline, func() (_ *Pipeline, err error) {
 				if last != nil {
 					last.Close(n.ctx)
 				}

@@ -13,21 +13,22 @@ import (
 const module = "millrace.dev/millrace/"
 
 // Packages that know nothing of each other but the core.
-var level1 = []string{"pipeline", "pipeline/topics", "pipeline/expr", "pipeline/steps", "pipeline/join", "internal/journal", "internal/metrics", "internal/plant"}
+var level1 = []string{"pipeline", "pipeline/topics", "pipeline/expr", "pipeline/steps", "pipeline/join", "internal/journal", "internal/checkpoint", "internal/metrics", "internal/plant"}
 
 var level2 = append([]string{"broker", "functions", "functions/builtin", "sinks", "internal/decode", "internal/config"}, level1...)
 
 // mayImport is the architecture: what of ours each package may import. A
 // package that is not here has no place in the drawing of docs/architecture.md.
 var mayImport = map[string][]string{
-	"pipeline":         {},
-	"pipeline/topics":  {},
-	"pipeline/expr":    {"pipeline"},
-	"pipeline/join":    {"pipeline"},
-	"pipeline/steps":   {"pipeline", "pipeline/topics"},
-	"internal/journal": {},
-	"internal/metrics": {},
-	"internal/plant":   {},
+	"pipeline":            {},
+	"pipeline/topics":     {},
+	"pipeline/expr":       {"pipeline"},
+	"pipeline/join":       {"pipeline"},
+	"pipeline/steps":      {"pipeline", "pipeline/topics"},
+	"internal/journal":    {},
+	"internal/checkpoint": {},
+	"internal/metrics":    {},
+	"internal/plant":      {},
 
 	"broker":            level1,
 	"functions":         append([]string{"functions/builtin"}, level1...),
