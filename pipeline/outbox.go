@@ -38,15 +38,24 @@ type Packed struct{ Pipeline, Port, Batch []byte }
 // AppendOutbox appends parcels so that they can be found at the beginning of
 // whatever is behind them; see Outbox.
 func AppendOutbox(dst []byte, parcels []Parcel) []byte {
-	dst = append(dst, outboxFormat)
-	return appendSized(dst, func(dst []byte) []byte {
-		for _, p := range parcels {
-			dst = append(binary.AppendUvarint(dst, uint64(len(p.Pipeline))), p.Pipeline...)
-			dst = append(binary.AppendUvarint(dst, uint64(len(p.Port))), p.Port...)
-			dst = appendSized(dst, func(dst []byte) []byte { return AppendBatch(dst, p.Batch) })
-		}
-		return dst
-	})
+	var packed []byte
+	for _, p := range parcels {
+		packed = AppendParcel(packed, p)
+	}
+	return AppendPacked(dst, packed)
+}
+
+// AppendParcel appends a parcel alone, as it stands in an outbox.
+func AppendParcel(dst []byte, p Parcel) []byte {
+	dst = append(binary.AppendUvarint(dst, uint64(len(p.Pipeline))), p.Pipeline...)
+	dst = append(binary.AppendUvarint(dst, uint64(len(p.Port))), p.Port...)
+	return appendSized(dst, func(dst []byte) []byte { return AppendBatch(dst, p.Batch) })
+}
+
+// AppendPacked is AppendOutbox for parcels that AppendParcel has appended to
+// each other.
+func AppendPacked(dst, parcels []byte) []byte {
+	return append(binary.AppendUvarint(append(dst, outboxFormat), uint64(len(parcels))), parcels...)
 }
 
 // appendSized appends the size of what add appends, and that.

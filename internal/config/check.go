@@ -100,14 +100,24 @@ func (d *decoder) checkSimulate(s *Simulate) {
 
 func (d *decoder) checkPipeline(f *File, p *Pipeline) {
 	d.checkFrom(f, p)
-	if p.Durability == "durable" || p.Durability == "relaxed" {
-		d.problem(p.Path+".durability", "write memory, or leave it out", "durability %s: the journal on disk is not built yet", p.Durability)
-	}
+	d.checkDurability(f, p)
 	d.checkDecode(p)
 	d.checkNames(p.Path+".key", p.Key)
 	d.checkSteps(p, p.Steps)
 	d.checkSmall(p, p.Steps)
 	d.checkTo(f, p)
+}
+
+// checkDurability resolves what a pipeline leaves to the journal.
+func (d *decoder) checkDurability(f *File, p *Pipeline) {
+	switch {
+	case p.Durability == "" && f.Journal.Dir != "":
+		p.Durability = "durable"
+	case p.Durability == "":
+		p.Durability = "memory"
+	case (p.Durability == "durable" || p.Durability == "relaxed") && f.Journal.Dir == "":
+		d.problem(p.Path+".durability", "set journal.dir to a folder", "durability %s: the journal has no folder", p.Durability)
+	}
 }
 
 // checkNames refuses names that are empty or repeated.

@@ -14,7 +14,7 @@ func fileDefaults() File {
 			MaxPacket: 256 << 10, MaxClients: 1000, MaxConnectionsPerAddress: 1000,
 		},
 		HTTP:      HTTP{Listen: "127.0.0.1:8080"},
-		Journal:   Journal{Memory: 64 << 20},
+		Journal:   Journal{Commit: 50 * time.Millisecond, Space: 1 << 30, Checkpoint: 10 * time.Second, OnFull: "wait", Memory: 64 << 20},
 		Functions: Functions{Memory: 16 << 20, Steps: 50_000_000},
 		Log:       Log{Level: "info", Format: "text"},
 	}
@@ -27,7 +27,7 @@ func simulateDefaults() Simulate {
 func pipelineDefaults() Pipeline {
 	return Pipeline{
 		Decode: decodeDefaults(), Time: TimeField{Unit: "ms"}, KeysMax: 100_000,
-		Idle: Idle{After: time.Minute}, Durability: "memory",
+		Idle: Idle{After: time.Minute}, Emit: "committed",
 	}
 }
 

@@ -60,7 +60,7 @@ var mistakes = []struct{ src, want string }{
 	{"from: ['x/{a}', 'x/{b}']\n  to: [{topic: b}]", `3:19: "x/{b}" is there twice`},
 	{"from: [a, a]\n  to: [{topic: b}]", `3:13: "a" is there twice`},
 	{"from: {pipeline: p}\n  to: [{topic: b}]", "3:20: a circle of pipelines that read each other: p ← p"},
-	{"from: a\n  to: [{topic: b}]\n  durability: relaxed", "5:15: durability relaxed: the journal on disk is not built yet"},
+	{"from: a\n  to: [{topic: b}]\n  durability: relaxed", "5:15: durability relaxed: the journal has no folder"},
 	{"from: a\n  to: [{topic: b}]\n  time: {unit: s}", `5:3: missing key "field"`},
 	{"from: a\n  to: [{topic: b}]\n  time: {field: ts, unit: minutes}", `5:27: unknown unit "minutes"`},
 	{"from: a\n  to: [{topic: b}]\n  time: [ts]", "5:9: want a mapping, have a list"},

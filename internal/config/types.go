@@ -42,7 +42,12 @@ type HTTP struct {
 
 // Journal is the log.
 type Journal struct {
-	Memory Size `yaml:"memory" min:"1048576" doc:"bytes of messages kept for pipelines that are behind; then publishers wait"`
+	Dir        string        `yaml:"dir" doc:"folder of the journal on disk; empty for a journal in memory alone"`
+	Commit     time.Duration `yaml:"commit" min:"1" doc:"time between two group commits; QoS 1 and 2 messages are acknowledged after theirs"`
+	Space      Size          `yaml:"space" min:"8388608" doc:"bytes on disk; when what is still needed fills them, publishers wait"`
+	Checkpoint time.Duration `yaml:"checkpoint" min:"1" doc:"time between two checkpoints of a pipeline's state, which bounds what is processed again after a crash"`
+	OnFull     string        `yaml:"on_full" enum:"wait,refuse" doc:"what publishers find when the journal is full: they wait, or MQTT 5 ones are refused with 0x97"`
+	Memory     Size          `yaml:"memory" min:"1048576" doc:"bytes of messages kept in memory for pipelines that are behind; then publishers wait"`
 }
 
 // Functions are limits of all functions.
@@ -83,7 +88,8 @@ type Pipeline struct {
 	KeysMax     int           `yaml:"keys_max" min:"1" max:"10000000" doc:"most keys; a message with one more is a dead letter"`
 	Lateness    time.Duration `yaml:"lateness" doc:"how long a window waits for stragglers, in event time"`
 	Idle        Idle          `yaml:"idle" doc:"silence of a key after which the clock closes its windows, or never"`
-	Durability  string        `yaml:"durability" enum:"memory,relaxed,durable" doc:"what is kept through a crash; only memory is built yet"`
+	Durability  string        `yaml:"durability" enum:"durable,relaxed,memory" doc:"what is kept through a crash: everything acknowledged; all but the last moments; nothing. Durable where the journal has a folder, unless said"`
+	Emit        string        `yaml:"emit" enum:"committed,eager" doc:"when results of a durable pipeline leave: when they are on disk, or at once, and then again after a crash"`
 	AllowLoop   bool          `yaml:"allow_loop" doc:"the pipeline may receive what it publishes; a message is stopped after 8 hops"`
 	Steps       []Step        `yaml:"steps" doc:"what is done, in order"`
 	To          []Target      `yaml:"to" min:"1" doc:"sinks of the results; may be left out where a pipeline reads them or a switch takes every row"`

@@ -18,7 +18,7 @@ type memory struct {
 type loss struct{ stage, why string }
 
 // inherit gives a new pipeline the memory of the one whose place it takes, as
-// far as it fits: keys, watermarks, and the state of steps. A stage that has
+// far as it fits: keys and watermarks, and the state of steps. A stage that has
 // refused a snapshot cannot be used, so build makes the pipeline anew without
 // it; the pipeline returned may be another one than p.
 func inherit(old *kept, p *Pipeline, build func() (*Pipeline, error)) (*Pipeline, []loss, error) {
@@ -97,9 +97,6 @@ func (k *kept) pairUp(plan keptPlan) ([]int, []loss) {
 // hand gives p, which is new, what is kept. The error is that of stage k of
 // p, or with k < 0 of what all stages need.
 func (k *kept) hand(p *Pipeline, plan keptPlan, pairs []int) (stage int, err error) {
-	if err := k.takeKeys(p); err != nil {
-		return -1, err
-	}
 	if err := p.marks.Restore(k.marks, p.keys); err != nil {
 		return -1, err
 	}
@@ -139,31 +136,43 @@ func (n *Node) handOver(next *running, stopped, begun []*runner) error {
 				return
 			}
 			delete(was, name)
-			var last *Pipeline
-			p, losses, err := inherit(remember(before), t.Pipeline, func() (_ *Pipeline, err error) {
-				if last != nil {
-					last.Close(n.ctx)
-				}
-				last, err = n.rebuild(next.file, t)
-				return last, err
-			})
+			of := remember(before)
+			losses, err := n.inheritTo(next, t, of)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("pipeline %s: %w", name, err))
 				return
 			}
-			if p != t.Pipeline {
-				n.replace(t, p)
-			}
-			n.log.Info("pipeline replaced", "pipeline", name, "steps_that_go_on", len(before.memories)-len(losses))
-			for _, l := range losses {
-				n.log.Warn("state lost in the change", "pipeline", name, "step", l.stage, "reason", l.why)
-			}
+			n.log.Info("pipeline replaced", "pipeline", name, "steps_that_go_on", len(of.memories)-len(losses))
+			n.tellLosses(name, losses)
 		})
 	}
 	for name := range was {
 		n.log.Info("pipeline removed", "pipeline", name)
 	}
 	return errors.Join(errs...)
+}
+
+// inheritTo gives the pipeline of t, which is new, what is kept as far as it
+// fits; it may be another one then.
+func (n *Node) inheritTo(next *running, t *Tree, of *kept) ([]loss, error) {
+	var last *Pipeline
+	p, losses, err := inherit(of, t.Pipeline, func() (_ *Pipeline, err error) {
+		if last != nil {
+			last.Close(n.ctx)
+		}
+		last, err = n.rebuild(next.file, t)
+		return last, err
+	})
+	if err == nil && p != t.Pipeline {
+		n.replace(t, p)
+	}
+	return losses, err
+}
+
+func (n *Node) tellLosses(name string, losses []loss) {
+	for _, l := range losses {
+		n.log.Warn("state lost in the change", "pipeline", name, "step", l.stage, "reason", l.why)
+	}
 }
 
 // rebuild compiles the file again for the pipeline of t alone.
@@ -185,7 +194,7 @@ func (n *Node) rebuild(f *config.File, t *Tree) (*Pipeline, error) {
 
 // replace puts p in the place of the pipeline of t.
 func (n *Node) replace(t *Tree, p *Pipeline) {
-	p.rebirth = n.rebirths.ask
+	p.rebirth, p.keep = n.rebirths.ask, t.Pipeline.keep
 	if o, ok := t.Results.(*outlet); ok { // its branches are known by what was built
 		to := map[string]*branchOutlet{}
 		for b, branch := range t.Pipeline.branches {

@@ -3,9 +3,7 @@ package node
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -16,8 +14,7 @@ import (
 // restart, or when the file has been changed.
 type kept struct {
 	plan     keptPlan
-	keys     []byte // in the order of their codes
-	marks    []byte
+	marks    []byte // and the keys, in the order of their codes
 	decoder  []byte
 	memories [][]byte // of plan.Steps; nil: there is none
 }
@@ -60,7 +57,7 @@ func planOf(p *Pipeline) keptPlan {
 
 // remember returns what p remembers.
 func remember(p *Pipeline) *kept {
-	k := &kept{plan: planOf(p), marks: p.marks.Snapshot(nil, p.keys), keys: appendKeys(nil, p)}
+	k := &kept{plan: planOf(p), marks: p.marks.Snapshot(nil, p.keys)}
 	if p.decoder != nil {
 		k.decoder, _ = p.decoder.Snapshot(nil)
 	}
@@ -74,35 +71,9 @@ func remember(p *Pipeline) *kept {
 	return k
 }
 
-func appendKeys(dst []byte, p *Pipeline) []byte {
-	for code := 1; code < p.keys.Len(); code++ { // 0 is the empty key
-		name := p.keys.Name(uint32(code))
-		dst = append(binary.AppendUvarint(dst, uint64(len(name))), name...)
-	}
-	return dst
-}
-
-var errKeysDamaged = errors.New("the keys are damaged")
-
-// takeKeys gives p, which is new, the keys of k with the codes that they had.
-func (k *kept) takeKeys(p *Pipeline) error {
-	for rest := k.keys; len(rest) > 0; {
-		size, n := binary.Uvarint(rest)
-		if n <= 0 || size > uint64(len(rest)-n) {
-			return errKeysDamaged
-		}
-		if _, ok := p.keys.Code(rest[n : n+int(size)]); !ok {
-			return fmt.Errorf("there are more than %d keys (keys_max)", p.Config.KeysMax)
-		}
-		rest = rest[n+int(size):]
-	}
-	return nil
-}
-
 // The sections of a pipeline, behind its name and a colon.
 const (
 	sectionPlan    = "plan"
-	sectionKeys    = "keys"
 	sectionMarks   = "marks"
 	sectionDecoder = "decoder"
 )
@@ -117,7 +88,6 @@ func (k *kept) sections(dst []checkpoint.Section, name string) []checkpoint.Sect
 		dst = append(dst, checkpoint.Section{Name: name + ":" + part, Content: content})
 	}
 	add(sectionPlan, plan)
-	add(sectionKeys, k.keys)
 	add(sectionMarks, k.marks)
 	add(sectionDecoder, k.decoder)
 	for i, memory := range k.memories {
@@ -139,7 +109,7 @@ func keptIn(all []checkpoint.Section, name string) (*kept, error) {
 	if plan == nil {
 		return nil, nil
 	}
-	k := &kept{keys: content(sectionKeys), marks: content(sectionMarks), decoder: content(sectionDecoder)}
+	k := &kept{marks: content(sectionMarks), decoder: content(sectionDecoder)}
 	if err := json.Unmarshal(plan, &k.plan); err != nil {
 		return nil, fmt.Errorf("the plan of the checkpoint: %w", err)
 	}
@@ -170,4 +140,3 @@ func (k *kept) equal(p *Pipeline) bool {
 	to := planOf(p)
 	return k.strange(to) == "" && k.plan.Decode == to.Decode && slices.Equal(k.plan.Steps, to.Steps)
 }
-

@@ -88,10 +88,10 @@ func (n *Node) source(name string) (int, error) {
 		return i + 1, nil
 	}
 	if len(n.others) == sourcesMax-1 {
-		return 0, fmt.Errorf("more than %d brokers since the start\n\thint: restart millrace", sourcesMax-1)
+		return 0, fmt.Errorf("more than %d other brokers in the life of the journal", sourcesMax-1)
 	}
 	n.others = append(n.others, name)
-	return len(n.others), nil
+	return len(n.others), n.keepBrokers()
 }
 
 func linkConfig(f *config.File, b *config.OtherBroker) (broker.LinkConfig, error) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"millrace.dev/millrace/internal/config"
+	"millrace.dev/millrace/internal/journal"
 	"millrace.dev/millrace/pipeline/topics"
 )
 
@@ -59,7 +60,7 @@ func TestAFullTableAsksTheRouterOfTheBroker(t *testing.T) {
 }
 
 func TestANodeKnowsSoManyBrokersAndNumbersEachOnce(t *testing.T) {
-	n := &Node{}
+	n := &Node{journal: journal.NewMemory(1 << 20)}
 	for range 2 {
 		for i := 1; i < sourcesMax; i++ {
 			if got, err := n.source(fmt.Sprint(i)); got != i || err != nil {

@@ -88,8 +88,10 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n.journal = journal.NewMemory(int(f.Journal.Memory))
-	n.dispatcher = newDispatcher(n.journal.Read(0), nil, nil)
+	if err := n.openJournal(f); err != nil {
+		return err
+	}
+	n.dispatcher = newDispatcher(nil, nil, nil)
 	if n.broker, err = broker.New(broker.Options{
 		Config: brokerConfig(f), Journal: n.journal, Metrics: n.metrics, Log: n.log,
 		Route:   func(topic []byte) (uint32, journal.Durability) { return n.routes.Load().from(0, topic) },
@@ -103,6 +105,11 @@ func (n *Node) open(ctx context.Context) (err error) {
 		closePipelines(n.ctx, pipes)
 		return err
 	}
+	from, err := n.recover(next)
+	if err != nil {
+		return err
+	}
+	n.dispatcher.reader = n.journal.Read(from)
 	n.install(next)
 	if f.HTTP.Listen == "" {
 		return nil
@@ -177,7 +184,7 @@ func (n *Node) Run(ctx, stop context.Context) error {
 	var end context.CancelFunc
 	n.serve, end = context.WithCancel(stop)
 	defer end()
-	fatal := make(chan error, 3)
+	fatal := make(chan error, 5)
 	start := func(g *sync.WaitGroup, f func() error) {
 		g.Go(func() {
 			if err := f(); err != nil && n.serve.Err() == nil {
@@ -186,11 +193,15 @@ func (n *Node) Run(ctx, stop context.Context) error {
 		})
 	}
 	now := n.now.Load()
+	if err := beginKeepers(n.serve, now.runners, 0); err != nil {
+		return err
+	}
 	n.begin(now)
 	n.join(now)
 	n.deliver(now)
 	n.servers.Go(func() { n.rebirths.run(n.serve) })
 	n.servers.Go(func() { n.watch(ctx) })
+	start(&n.servers, n.watchJournal)
 	ticks := &ticker{journal: n.journal, d: n.dispatcher, runners: func() []*runner { return n.now.Load().runners }}
 	n.servers.Go(func() { ticks.run(n.serve) })
 	start(&n.pipes, func() error { return n.dispatcher.run(n.serve) })
@@ -233,6 +244,9 @@ func (n *Node) close(ctx context.Context) {
 	}
 	if n.http != nil {
 		n.http.Close()
+	}
+	if n.journal != nil {
+		n.journal.Close()
 	}
 	if now := n.now.Load(); now != nil {
 		now.trees(func(t *Tree) { t.Pipeline.Close(ctx) })

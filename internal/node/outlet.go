@@ -16,8 +16,10 @@ type taker interface{ Push(b *pipeline.Batch) }
 
 // An outlet takes what comes out of a pipeline to its sinks and counts it.
 type outlet struct {
+	name             string
 	main, late, dead []taker
 	branches         map[*pipeline.Branch]*branchOutlet
+	keeper           *keeper // makes results durable before they leave; nil: they leave at once
 	log              *slog.Logger
 	now              func() time.Time
 
@@ -29,7 +31,7 @@ type outlet struct {
 
 func newOutlet(name string, log *slog.Logger, m *metrics.Registry) *outlet {
 	return &outlet{
-		log: log.With("pipeline", name), now: time.Now,
+		name: name, log: log.With("pipeline", name), now: time.Now,
 		rows:        m.Counter("millrace_pipeline_rows_out_total", "pipeline", name),
 		lateRows:    m.Counter("millrace_pipeline_late_total", "pipeline", name),
 		deadLetters: m.Counter("millrace_pipeline_dead_letters_total", "pipeline", name),
@@ -37,10 +39,44 @@ func newOutlet(name string, log *slog.Logger, m *metrics.Registry) *outlet {
 	}
 }
 
+// send takes rows out of a port to its sinks, or to the keeper first.
+func (o *outlet) send(port string, to []taker, b *pipeline.Batch) {
+	switch {
+	case len(to) == 0:
+	case o.keeper != nil:
+		o.keeper.collect(o.name, port, b)
+	default:
+		for _, t := range to {
+			t.Push(b)
+		}
+	}
+}
+
+// takers returns where the rows of a port go.
+func (o *outlet) takers(port string) []taker {
+	switch port {
+	case pipeline.MainPort:
+		return o.main
+	case pipeline.LatePort:
+		return o.late
+	case pipeline.DeadPort:
+		return o.dead
+	}
+	for _, b := range o.branches {
+		if b.port == port {
+			return b.to
+		}
+	}
+	return nil
+}
+
+// muted reports whether what comes out has come out before.
+func (o *outlet) muted() bool { return o.keeper != nil && o.keeper.muted() }
+
 func (o *outlet) Main(b *pipeline.Batch) {
-	o.rows.Add(b.Rows())
-	for _, t := range o.main {
-		t.Push(b)
+	if !o.muted() {
+		o.rows.Add(b.Rows())
+		o.send(pipeline.MainPort, o.main, b)
 	}
 }
 
@@ -51,24 +87,28 @@ func (o *outlet) Branch(b *pipeline.Branch) pipeline.Results { return o.branches
 // the pipeline.
 type branchOutlet struct {
 	*outlet
-	to []taker
+	port string
+	to   []taker
 }
 
 func (o *branchOutlet) Main(b *pipeline.Batch) {
-	o.rows.Add(b.Rows())
-	for _, t := range o.to {
-		t.Push(b)
+	if !o.muted() {
+		o.rows.Add(b.Rows())
+		o.send(o.port, o.to, b)
 	}
 }
 
 func (o *outlet) Late(b *pipeline.Batch) {
-	o.lateRows.Add(b.Rows())
-	for _, t := range o.late {
-		t.Push(b)
+	if !o.muted() {
+		o.lateRows.Add(b.Rows())
+		o.send(pipeline.LatePort, o.late, b)
 	}
 }
 
 func (o *outlet) Dead(letters []pipeline.DeadLetter) {
+	if o.muted() {
+		return
+	}
 	o.deadLetters.Add(len(letters))
 	o.since += len(letters)
 	if now := o.now(); now.Sub(o.logged) >= deadLogEvery {
@@ -76,12 +116,9 @@ func (o *outlet) Dead(letters []pipeline.DeadLetter) {
 		o.log.Warn("dead letters", "count", o.since, "stage", l.Stage, "reason", l.Reason, "topic", l.Topic)
 		o.logged, o.since = now, 0
 	}
-	if len(o.dead) == 0 {
-		return
-	}
-	fillLetters(o.letters, letters)
-	for _, t := range o.dead {
-		t.Push(o.letters)
+	if len(o.dead) > 0 {
+		fillLetters(o.letters, letters)
+		o.send(pipeline.DeadPort, o.dead, o.letters)
 	}
 }
 

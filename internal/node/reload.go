@@ -137,7 +137,7 @@ func (n *Node) exchange(ctx context.Context) error {
 		for _, r := range stopped {
 			<-r.ended
 		}
-		failed = n.handOver(next, stopped, begun)
+		failed = errors.Join(n.handOver(next, stopped, begun), n.giveUpOld(stopped, next), beginKeepers(n.serve, begun, n.dispatcher.handed.Load()))
 		n.install(next)
 		n.begin(next)
 	})
@@ -154,6 +154,18 @@ func (n *Node) exchange(ctx context.Context) error {
 	n.join(next)
 	n.deliver(next)
 	return failed
+}
+
+// giveUpOld lets go of the state of trees that have no successor on disk.
+func (n *Node) giveUpOld(stopped []*runner, next *running) error {
+	var errs []error
+	for _, r := range stopped {
+		goesOn := slices.ContainsFunc(next.runners, func(o *runner) bool { return o.keeper != nil && r.keeper != nil && o.keeper.name == r.keeper.name })
+		if r.keeper != nil && !goesOn {
+			errs = append(errs, n.giveUp(r.keeper.name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // closeUnused frees pipelines that were compiled for nothing, as the same are

@@ -21,6 +21,9 @@ const (
 	sourceShift  = 19
 	editionShift = 24
 	editionsMax  = 1 << (31 - editionShift)
+
+	// routeKept are the bits of a route that are of use to another process.
+	routeKept = (sourcesMax - 1) << sourceShift
 )
 
 // Routes give numbers to the sets of pipelines that topics reach, for the

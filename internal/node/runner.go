@@ -2,8 +2,11 @@ package node
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"sort"
 	"sync/atomic"
+	"time"
 
 	"millrace.dev/millrace/internal/journal"
 	"millrace.dev/millrace/internal/metrics"
@@ -20,6 +23,9 @@ type runner struct {
 	stirred atomic.Bool   // something has been processed since the last look
 	look    atomic.Bool   // asks the runner to say in waits whether a stage waits for time to pass
 	waits   atomic.Bool
+
+	keeper *keeper // of a durable tree
+	after  uint64  // of another: messages up to here were of the process before
 
 	messages, bytes *metrics.Counter
 }
@@ -57,41 +63,129 @@ func measureTree(t *Tree, log *slog.Logger, m *metrics.Registry) {
 // run processes what the feed brings until nothing more will come, or ctx is done.
 func (r *runner) run(ctx context.Context) {
 	defer close(r.ended)
+	if r.keeper != nil {
+		defer r.keeper.end()
+	}
 	var in []portion
 	for done := false; !done; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.feed.wake:
+			handed := r.d.handed.Load() // before the feed is looked at
 			in, done = r.feed.take(in)
-			r.process(in)
-			if len(in) > 0 {
-				r.stirred.Store(true)
-			}
-			if r.look.Swap(false) {
-				r.waits.Store(r.tree.Waits())
-			}
+			r.process(ctx, in)
+			r.rest(ctx, handed, done)
 		}
+	}
+}
+
+// rest does what there is to do between two turns; done: after the last one.
+func (r *runner) rest(ctx context.Context, handed uint64, done bool) {
+	if r.look.Swap(false) {
+		r.waits.Store(r.tree.Waits())
+	}
+	switch k := r.keeper; {
+	case k == nil:
+	case done:
+		k.applied = max(k.applied, handed)
+		r.stop(k.checkpoint(ctx, time.Now()))
+	default:
+		k.applied = max(k.applied, handed)
+		r.stop(k.rest(ctx, time.Now()))
+	}
+}
+
+// stop ends the tree if what it does cannot be kept.
+func (r *runner) stop(err error) {
+	if err != nil && r.tree.Failed() == nil && !errors.Is(err, context.Canceled) {
+		r.tree.stop(err)
 	}
 }
 
 // keep returns how durable the tree is.
 func (r *runner) keep() journal.Durability { return r.tree.Pipeline.keep }
 
-func (r *runner) process(in []portion) {
+// durability returns the strongest that the pipelines of a tree ask for.
+func durability(t *Tree) journal.Durability {
+	most := journal.Volatile
+	t.All(func(t *Tree) {
+		switch t.Pipeline.Config.Durability {
+		case "durable":
+			most = journal.Durable
+		case "relaxed":
+			most = max(most, journal.Relaxed)
+		}
+	})
+	return most
+}
+
+func (r *runner) process(ctx context.Context, in []portion) {
 	for i, part := range in {
-		if r.tree.Failed() == nil {
-			r.turn(part.recs())
+		if recs := part.recs(); r.keeper != nil {
+			r.processKept(ctx, recs)
+		} else {
+			r.turn(recs[behind(recs, r.after):])
 		}
 		r.feed.done(part)
 		r.d.finished(part.round)
 		in[i] = portion{}
 	}
+	if len(in) > 0 {
+		r.stirred.Store(true)
+	}
+}
+
+// behind returns how many of the messages are up to an offset.
+func behind(recs []journal.Record, offset uint64) int {
+	if len(recs) == 0 || recs[0].Offset > offset {
+		return 0
+	}
+	return sort.Search(len(recs), func(i int) bool { return recs[i].Offset > offset })
+}
+
+// processKept is turn for a durable tree. A replay brings messages whose
+// effects are in its state, which it passes over, and then perhaps some whose
+// results the journal has.
+func (r *runner) processKept(ctx context.Context, recs []journal.Record) {
+	k := r.keeper
+	recs = recs[behind(recs, k.applied):]
+	if k.muted() {
+		n := behind(recs, k.known)
+		r.turnKept(recs[:n])
+		if recs = recs[n:]; len(recs) > 0 {
+			k.applied = k.known
+		}
+	}
+	r.turnKept(recs)
+	if len(k.parcels) >= parcelBytesMax {
+		r.stop(k.rest(ctx, time.Now()))
+	}
+}
+
+// turnKept passes over what is not on disk: a replay would not bring it.
+func (r *runner) turnKept(recs []journal.Record) {
+	if len(recs) == 0 {
+		return
+	}
+	bytes, from := 0, 0
+	for i := range recs {
+		bytes += len(recs[i].Payload)
+		if recs[i].Keep == journal.Volatile {
+			r.turn(recs[from:i])
+			from = i + 1
+		}
+	}
+	r.turn(recs[from:])
+	r.keeper.processed(recs[len(recs)-1].Offset, bytes)
 }
 
 // turn sends messages through the tree, and tells it the time where a tick
 // stands between them.
 func (r *runner) turn(recs []journal.Record) {
+	if r.tree.Failed() != nil {
+		return // they are passed over
+	}
 	bytes, from := 0, 0
 	for k := range recs {
 		bytes += len(recs[k].Payload)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"millrace.dev/millrace/internal/config"
+	"millrace.dev/millrace/internal/journal"
 	"millrace.dev/millrace/pipeline"
 )
 
@@ -89,12 +90,17 @@ func (n *Node) build(f *config.File, pipes []*Pipeline, old *running) (*running,
 		return nil, errors.Join(err, next.sinks.abandon())
 	}
 	for _, t := range trees {
+		t.Pipeline.keep = durability(t)
 		made := recipeOf(f, next.links, t)
 		if r := old.same(t, made); r != nil {
 			next.runners = append(next.runners, r)
 			continue
 		}
-		next.runners = append(next.runners, newRunner(t, made, n.dispatcher, n.log, n.metrics))
+		r := newRunner(t, made, n.dispatcher, n.log, n.metrics)
+		if r.keep() > journal.Volatile {
+			r.keeper = n.newKeeper(t)
+		}
+		next.runners = append(next.runners, r)
 	}
 	return next, nil
 }
@@ -142,7 +148,7 @@ func (n *Node) outlet(p *Pipeline, all *deliveries) (*outlet, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.branches[b] = &branchOutlet{o, to}
+		o.branches[b] = &branchOutlet{o, pipeline.BranchPort + branch.Path, to}
 	}
 	return o, nil
 }
