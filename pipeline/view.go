@@ -15,15 +15,22 @@ func (b *Batch) Borrow(src *Batch) {
 // Put makes c the column of its name: in the place of those that were called
 // so, of whatever kind, or behind all. b takes c as it is and copies nothing.
 func (b *Batch) Put(c Column) {
-	at := slices.IndexFunc(b.Columns, func(x Column) bool { return x.Name == c.Name })
+	at := -1
+	for k := 0; k < len(b.Columns); k++ {
+		switch {
+		case b.Columns[k].Name != c.Name:
+		case at < 0:
+			at = k
+		default:
+			b.Columns = slices.Delete(b.Columns, k, k+1)
+			k--
+		}
+	}
 	if at < 0 {
 		b.Columns = append(b.Columns, c)
 		return
 	}
 	b.Columns[at] = c
-	rest := b.Columns[at+1:]
-	rest = slices.DeleteFunc(rest, func(x Column) bool { return x.Name == c.Name })
-	b.Columns = b.Columns[:at+1+len(rest)]
 }
 
 // Find returns the column of f, looked for at place at first, or nil. Where a

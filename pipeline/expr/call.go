@@ -3,7 +3,6 @@ package expr
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 
 	"github.com/expr-lang/expr/ast"
@@ -86,12 +85,11 @@ func (c *compiler) ofOne(n *ast.BuiltinNode, x node) node {
 			return fold(&intAbs{x: x})
 		}
 		if x.kind() == pipeline.Float {
-			return fold(&function{f: abs, x: x})
+			return fold(&function{name: n.Name, x: x})
 		}
 	default:
 		if isNumber(x) {
-			f := map[string]func(float64) float64{"ceil": math.Ceil, "floor": math.Floor, "round": math.Round}[n.Name]
-			return fold(&function{f: f, x: c.float(x)})
+			return fold(&function{name: n.Name, x: c.float(x)})
 		}
 	}
 	return c.fail(n, fmt.Sprintf("%s wants %s, and this is %s", n.Name, wants, kindName(x.kind())), "")
@@ -125,12 +123,4 @@ func (c *compiler) unknownFunction(n *ast.CallNode) node {
 		return c.fail(n, fmt.Sprintf("%s is a column, not a function", name), "")
 	}
 	return c.fail(n, fmt.Sprintf("there is no function %s", name), meant(name, slices.Sorted(maps.Keys(functions))))
-}
-
-// abs leaves -0 as it is, like expr-lang's.
-func abs(v float64) float64 {
-	if v < 0 {
-		return -v
-	}
-	return v
 }

@@ -34,11 +34,14 @@ type comparison struct {
 	out  pipeline.Column
 }
 
-func newComparison(op operator, x, y node) *comparison {
+func newComparison(op operator, x, y node) parent {
 	if _, ok := known(x); ok {
 		x, y, op = y, x, op.turned()
 	}
-	c, _ := known(y)
+	c, ok := known(y)
+	if ok && isNumber(x) && op != unequal {
+		return newWithin(op, x, c)
+	}
 	return &comparison{op: op, x: x, y: y, c: c, out: pipeline.Column{Field: pipeline.Field{Kind: pipeline.Bool}}}
 }
 
@@ -51,16 +54,7 @@ func (k *comparison) eval(b *pipeline.Batch) *pipeline.Column {
 	out.Bools = resize(out.Bools, b.Rows())
 	if k.c != nil {
 		out.Valid = append(out.Valid[:0], x.Valid...)
-		switch k.x.kind() {
-		case pipeline.Float:
-			compareWith(k.op, out.Bools, x.Floats, k.c.float)
-		case pipeline.Int:
-			compareWith(k.op, out.Bools, x.Ints, k.c.int)
-		case pipeline.Bool:
-			compareWith(k.op, out.Bools, x.Bools, bit(k.c.bool))
-		default:
-			compareTextWith(k.op, out.Bools, x, k.c.text)
-		}
+		k.with(x)
 		zero(out)
 		return out
 	}
@@ -82,6 +76,31 @@ func (k *comparison) eval(b *pipeline.Batch) *pipeline.Column {
 	return out
 }
 
+// with compares x with the constant. Of numbers, only != comes here.
+func (k *comparison) with(x *pipeline.Column) {
+	out := k.out.Bools
+	switch k.x.kind() {
+	case pipeline.Float:
+		differ(out, x.Floats, k.c.float)
+	case pipeline.Int:
+		differ(out, x.Ints, k.c.int)
+	case pipeline.Bool:
+		turn := bit(k.c.bool) ^ bit(k.op == equal) // of 0 and 1
+		for i, v := range x.Bools {
+			out[i] = v ^ turn
+		}
+	default:
+		compareTextWith(k.op, out, x, k.c.text)
+	}
+}
+
+func differ[T float64 | int64](out []byte, x []T, c T) {
+	x = x[:len(out)]
+	for i, v := range x {
+		out[i] = bit(v != c)
+	}
+}
+
 // bit is 1 for true. It compiles to an instruction without a branch.
 func bit(b bool) byte {
 	if b {
@@ -90,38 +109,8 @@ func bit(b bool) byte {
 	return 0
 }
 
-// compareWith compares all x with c; one loop for each operator keeps the
-// choice out of the loop.
-func compareWith[T float64 | int64 | byte](op operator, out []byte, x []T, c T) {
-	x = x[:len(out)]
-	switch op {
-	case equal:
-		for i, v := range x {
-			out[i] = bit(v == c)
-		}
-	case unequal:
-		for i, v := range x {
-			out[i] = bit(v != c)
-		}
-	case less:
-		for i, v := range x {
-			out[i] = bit(v < c)
-		}
-	case atMost:
-		for i, v := range x {
-			out[i] = bit(v <= c)
-		}
-	case greater:
-		for i, v := range x {
-			out[i] = bit(v > c)
-		}
-	case atLeast:
-		for i, v := range x {
-			out[i] = bit(v >= c)
-		}
-	}
-}
-
+// compare compares x and y; one loop for each operator keeps the choice out
+// of the loop.
 func compare[T float64 | int64 | byte](op operator, out []byte, x, y []T) {
 	x, y = x[:len(out)], y[:len(out)]
 	switch op {
@@ -162,25 +151,42 @@ func compareTextWith(op operator, out []byte, x *pipeline.Column, c string) {
 	}
 }
 
-// equalText compares texts with c; a short one as a word.
+// equalText compares texts with c; its length first, then eight bytes at a
+// time, of which the last overlap those before.
 func equalText(out []byte, x *pipeline.Column, c string, differs byte) {
+	if len(c) <= 8 {
+		equalWord(out, x, c, differs)
+		return
+	}
+	begin, end := binary.LittleEndian.Uint64([]byte(c)), binary.LittleEndian.Uint64([]byte(c[len(c)-8:]))
+	from := x.Off[0]
+	for i, to := range x.Off[1 : len(out)+1] {
+		t := x.Data[from:to]
+		from = to
+		out[i] = differs
+		if len(t) == len(c) && binary.LittleEndian.Uint64(t) == begin && binary.LittleEndian.Uint64(t[len(t)-8:]) == end {
+			out[i] = bit(string(t) == c) ^ differs
+		}
+	}
+}
+
+// equalWord is equalText for up to eight bytes, without a branch: which rows
+// are equal is hard to foretell.
+func equalWord(out []byte, x *pipeline.Column, c string, differs byte) {
 	var word, mask [8]byte
-	n := copy(word[:], c)
-	for i := range n {
+	for i := range copy(word[:], c) {
 		mask[i] = 0xff
 	}
 	w, m := binary.LittleEndian.Uint64(word[:]), binary.LittleEndian.Uint64(mask[:])
-	from := x.Off[0]
-	for i, to := range x.Off[1 : len(out)+1] {
-		switch {
-		case int(to-from) != len(c):
-			out[i] = differs
-		case len(c) <= 8 && int(from)+8 <= len(x.Data):
-			out[i] = bit((binary.LittleEndian.Uint64(x.Data[from:])^w)&m == 0) ^ differs
-		default:
-			out[i] = bit(string(x.Data[from:to]) == c) ^ differs
-		}
+	off := x.Off[:len(out)+1]
+	from, i := off[0], 0
+	for ; i < len(out) && int(from)+8 <= len(x.Data); i++ {
+		to := off[i+1]
+		out[i] = bit(int(to-from) == len(c))&bit((binary.LittleEndian.Uint64(x.Data[from:])^w)&m == 0) ^ differs
 		from = to
+	}
+	for ; i < len(out); i++ { // too near to the end for a word
+		out[i] = bit(string(x.Text(i)) == c) ^ differs
 	}
 }
 

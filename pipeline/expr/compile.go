@@ -143,7 +143,7 @@ func (c *compiler) binary(n *ast.BinaryNode) node {
 		if l.kind() != pipeline.Bool || r.kind() != pipeline.Bool {
 			return c.mismatch(n, l, r, "wants true or false on both sides")
 		}
-		return fold(&logic{or: n.Operator == "or" || n.Operator == "||", x: l, y: r})
+		return c.logic(n.Operator == "or" || n.Operator == "||", l, r)
 	case "==", "!=", "<", "<=", ">", ">=":
 		return c.comparison(n, l, r)
 	case "contains", "startsWith", "endsWith":
@@ -159,6 +159,17 @@ func (c *compiler) binary(n *ast.BinaryNode) node {
 		return c.fail(n, "a range can only stand behind in", "")
 	}
 	return c.arithmetic(n, l, r)
+}
+
+func (c *compiler) logic(or bool, l, r node) node {
+	x, isX := l.(*within)
+	y, isY := r.(*within)
+	if isX && isY && !or {
+		if both, ok := x.and(y); ok {
+			return both
+		}
+	}
+	return fold(&logic{or: or, x: l, y: r})
 }
 
 // mismatch tells what an operator wants instead of l and r.

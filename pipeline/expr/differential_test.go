@@ -22,7 +22,7 @@ func randomRows(r *rand.Rand, b *pipeline.Batch, n int, nils bool) {
 	if math.MaxInt > math.MaxInt32 { // else the VM's whole numbers wrap sooner than ours
 		ints = append(ints, math.MaxInt, math.MinInt)
 	}
-	texts := []string{"", "a", "ab", "b", "é", "m1", "M1", " a ", "7", "a-b"}
+	texts := []string{"", "a", "ab", "b", "é", "m1", "M1", " a ", "7", "a-b", "12345678", "compressor-17", "compressor-18", "a compressor in hall 17", "a compressor on hall 17"}
 	for range n {
 		var values []any
 		for _, f := range schema {
@@ -63,7 +63,7 @@ func (w writer) truth(d int) string {
 		return fmt.Sprintf("(%s %s %s)", w.text(d-1), w.one("<", "<=", ">", ">=", "==", "!=", "contains", "startsWith", "endsWith"), w.text(d-1))
 	case 6:
 		return w.one(
-			fmt.Sprintf("(%s in [1, 2.5, -1, 7])", w.number(d-1)), fmt.Sprintf("(%s in [1, 7, -1])", w.whole(d-1)), fmt.Sprintf("(%s not in ['a', 'm1'])", w.text(d-1)),
+			fmt.Sprintf("(%s in [1, 2.5, -1, 7])", w.number(d-1)), fmt.Sprintf("(%s in [1, 7, -1])", w.whole(d-1)), fmt.Sprintf("(%s not in ['a', 'm1'])", w.text(d-1)), fmt.Sprintf("(%s in ['a', '', 'compressor-17'])", w.text(d-1)), fmt.Sprintf("(%s in [9, 8, 7, 6, 5, 4, 3, 2, 1, 0])", w.number(d-1)),
 			fmt.Sprintf("(%s in ['1','2','3','4','5','6','7','8','a','b'])", w.text(d-1)), fmt.Sprintf("(%s in -1..7)", w.whole(d-1)), fmt.Sprintf("(%s in [f, g])", w.number(d-1)))
 	case 7:
 		return w.one(fmt.Sprintf("(%s matches '^[a-m]+')", w.text(d-1)), fmt.Sprintf("hasPrefix(%s, %s)", w.text(d-1), w.text(d-1)), fmt.Sprintf("(%s == %s)", w.truth(d-1), w.truth(d-1)))
@@ -105,7 +105,7 @@ func (w writer) whole(d int) string {
 
 func (w writer) text(d int) string {
 	if d <= 0 {
-		return w.one("s", "t", "'a'", "'m1'", "''")
+		return w.one("s", "t", "s", "t", "'a'", "'m1'", "''", "'12345678'", "'compressor-17'", "'a compressor in hall 17'")
 	}
 	switch w.IntN(4) {
 	case 0:

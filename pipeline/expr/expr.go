@@ -26,6 +26,7 @@
 package expr
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"millrace.dev/millrace/pipeline"
@@ -88,19 +89,48 @@ func NewWhere(src string, s pipeline.Schema) (*Where, error) {
 
 // Process implements pipeline.Stage.
 func (w *Where) Process(in *pipeline.Batch, out *pipeline.Outputs) error {
-	in.Take(w.choose(in))
+	if rows, isAll := w.keep(in); !isAll {
+		in.Take(rows)
+	}
 	out.Main = in
 	return nil
 }
 
-// choose returns the rows to keep.
-func (w *Where) choose(b *pipeline.Batch) []int32 {
+// keep returns the rows to keep, unless these are all.
+func (w *Where) keep(b *pipeline.Batch) (rows []int32, isAll bool) {
 	keep := w.program.Eval(b).Bools
-	w.rows = resize(w.rows, len(keep))
-	rows, n := w.rows, 0
-	for i, k := range keep { // without a branch: what is kept is hard to foretell
-		rows[n] = int32(i)
-		n += int(k)
+	if all(keep, 1) {
+		return nil, true
 	}
-	return rows[:n]
+	return w.choose(keep), false
+}
+
+// choose returns the rows to keep, eight at a time without a branch: what is
+// kept is hard to foretell.
+func (w *Where) choose(keep []byte) []int32 {
+	w.rows = resize(w.rows, len(keep)+16)
+	n, i := 0, 0
+	for ; i+8 <= len(keep); i += 8 {
+		eight := binary.LittleEndian.Uint64(keep[i:])
+		if eight == 0 {
+			continue
+		}
+		to, row := (*[16]int32)(w.rows[n:]), int32(i)
+		counts := eight * eightTrue // byte k: how many of rows 0 to k are kept
+		at := counts << 8           // its place, or that of the next that is kept
+		to[at&15] = row
+		to[at>>8&15] = row + 1
+		to[at>>16&15] = row + 2
+		to[at>>24&15] = row + 3
+		to[at>>32&15] = row + 4
+		to[at>>40&15] = row + 5
+		to[at>>48&15] = row + 6
+		to[at>>56&15] = row + 7
+		n += int(counts >> 56)
+	}
+	for ; i < len(keep); i++ {
+		w.rows[n] = int32(i)
+		n += int(keep[i])
+	}
+	return w.rows[:n]
 }

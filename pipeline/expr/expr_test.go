@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -284,6 +285,36 @@ func TestKernelsAllocateNothing(t *testing.T) {
 		}
 		if got := testing.AllocsPerRun(20, run); got > want*4 {
 			t.Errorf("%s: got %v allocations, want %v", src, got, want)
+		}
+	}
+}
+
+func TestRemaindersAreThoseOfADivision(t *testing.T) {
+	r := seeded(t)
+	edges := []int64{1, 2, 3, 5, 7, 10, 60, 64, 1000, 1<<31 - 1, 1 << 31, 1<<32 + 1, 1<<62 - 1, 1 << 62, 1<<62 + 1, math.MaxInt64 - 1, math.MaxInt64, math.MinInt64, math.MinInt64 + 1}
+	x := []int64{0}
+	for _, e := range edges {
+		x = append(x, e, -e, e-1, e+1, 2*e, 3*e, 3*e-1)
+	}
+	for range 200 {
+		x = append(x, int64(r.Uint64())>>r.IntN(64))
+		edges = append(edges, int64(r.Uint64())>>r.IntN(64))
+	}
+	positive := slices.DeleteFunc(slices.Clone(x), func(v int64) bool { return v < 0 })
+	for _, d := range edges {
+		for _, d := range []int64{d, -d} {
+			if d == 0 {
+				continue
+			}
+			for _, x := range [][]int64{x, positive} {
+				out := make([]int64, len(x))
+				remainders(out, x, d)
+				for i, v := range x {
+					if want := v % d; out[i] != want {
+						t.Fatalf("%d %% %d: got %d, want %d", v, d, out[i], want)
+					}
+				}
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"encoding/binary"
 	"math"
 	"slices"
 
@@ -70,13 +71,16 @@ func (c *compiler) inList(n *ast.BinaryNode, list *ast.ArrayNode, x node) node {
 	return either
 }
 
-// A member is x in a list of constants. Longer lists are looked up in a map.
+// A member is x in a list of constants. Longer lists are searched, those of
+// texts in a map.
 type member struct {
 	x      node
 	floats []float64
 	ints   []int64
 	texts  []string
 	many   map[string]bool
+	short  []uint64 // the texts as packed makes them, if all are short
+	one    []byte
 	out    pipeline.Column
 }
 
@@ -92,6 +96,9 @@ func (k *member) add(c *constant) {
 		k.floats = append(k.floats, c.float)
 	case pipeline.Text:
 		k.texts = append(k.texts, c.text)
+		if w, ok := packed(c.text); ok {
+			k.short = append(k.short, w)
+		}
 		if len(k.texts) == membersFew+1 {
 			k.many = map[string]bool{}
 			for _, t := range k.texts {
@@ -106,6 +113,13 @@ func (k *member) add(c *constant) {
 	slices.Sort(k.ints)
 }
 
+// packed returns a text of up to seven bytes with its length as a number.
+func packed(t string) (uint64, bool) {
+	var word [8]byte
+	copy(word[:7], t)
+	return binary.LittleEndian.Uint64(word[:]) | uint64(len(t))<<56, len(t) < 8
+}
+
 func (k *member) kind() pipeline.Kind { return pipeline.Bool }
 
 func (k *member) operands() []node { return []node{k.x} }
@@ -114,32 +128,66 @@ func (k *member) eval(b *pipeline.Batch) *pipeline.Column {
 	x, out := k.x.eval(b), &k.out
 	out.Kind, out.Valid = pipeline.Bool, append(out.Valid[:0], x.Valid...)
 	out.Bools = resize(out.Bools, b.Rows())
-	for i := range out.Bools {
-		out.Bools[i] = bit(k.has(x, i))
+	switch {
+	case x.Kind == pipeline.Int:
+		find(out.Bools, x.Ints, k.ints)
+	case x.Kind == pipeline.Float:
+		find(out.Bools, x.Floats, k.floats)
+	case k.many != nil:
+		for i := range out.Bools {
+			out.Bools[i] = bit(k.many[string(x.Text(i))])
+		}
+	case len(k.short) == len(k.texts):
+		k.findShort(out.Bools, x)
+	default:
+		k.one = resize(k.one, b.Rows())
+		clear(out.Bools)
+		for _, t := range k.texts {
+			equalText(k.one, x, t, 0)
+			either(out.Bools, out.Bools, k.one)
+		}
 	}
 	zero(out)
 	return out
 }
 
-func (k *member) has(x *pipeline.Column, i int) (found bool) {
-	switch {
-	case x.Kind == pipeline.Int:
-		_, found = slices.BinarySearch(k.ints, x.Ints[i])
-	case x.Kind == pipeline.Float:
-		if v := x.Floats[i]; v == v {
-			_, found = slices.BinarySearch(k.floats, v)
+// find finds the values that are in list, which is sorted. NaN is in none.
+func find[T float64 | int64](out []byte, x, list []T) {
+	x = x[:len(out)]
+	if len(list) > membersFew {
+		for i, v := range x {
+			_, found := slices.BinarySearch(list, v)
+			out[i] = bit(found) & bit(v == v)
 		}
-	case k.many != nil:
-		found = k.many[string(x.Text(i))]
-	default:
-		t := x.Text(i)
-		for _, m := range k.texts {
-			if string(t) == m {
-				return true
-			}
-		}
+		return
 	}
-	return found
+	for i, v := range x {
+		found := byte(0)
+		for _, c := range list {
+			found |= bit(v == c)
+		}
+		out[i] = found
+	}
+}
+
+// findShort finds the texts that are in k.short, without a branch, as in
+// equalWord.
+func (k *member) findShort(out []byte, x *pipeline.Column) {
+	off := x.Off[:len(out)+1]
+	from, i := off[0], 0
+	for ; i < len(out) && int(from)+8 <= len(x.Data); i++ {
+		n := uint64(off[i+1] - from)
+		w := binary.LittleEndian.Uint64(x.Data[from:])&(1<<(8*n&63)-1) | n<<56
+		found := byte(0)
+		for _, c := range k.short {
+			found |= bit(w == c)
+		}
+		out[i] = found & bit(n < 8)
+		from = off[i+1]
+	}
+	for ; i < len(out); i++ {
+		out[i] = bit(slices.Contains(k.texts, string(x.Text(i))))
+	}
 }
 
 // An inRange is x in from..to: a whole number between them.

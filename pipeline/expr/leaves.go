@@ -1,7 +1,9 @@
 package expr
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 
 	"millrace.dev/millrace/pipeline"
 )
@@ -169,18 +171,39 @@ func zero(c *pipeline.Column) {
 	}
 	switch c.Kind {
 	case pipeline.Float:
-		zeroIn(c, c.Floats)
+		for i, v := range c.Floats {
+			c.Floats[i] = math.Float64frombits(math.Float64bits(v) & every(c.Valid[i>>3]>>(i&7)&1))
+		}
 	case pipeline.Int:
-		zeroIn(c, c.Ints)
+		for i, v := range c.Ints {
+			c.Ints[i] = v & int64(every(c.Valid[i>>3]>>(i&7)&1))
+		}
 	case pipeline.Bool:
-		zeroIn(c, c.Bools)
+		bools := c.Bools
+		for _, bits := range c.Valid {
+			if len(bools) < 8 {
+				for i := range bools {
+					bools[i] &= bits >> i & 1
+				}
+				return
+			}
+			binary.LittleEndian.PutUint64(bools, binary.LittleEndian.Uint64(bools)&eightOf(bits))
+			bools = bools[8:]
+		}
 	}
 }
 
-func zeroIn[T float64 | int64 | byte](c *pipeline.Column, values []T) {
-	for i := range values {
-		if !c.Has(i) {
-			values[i] = 0
-		}
-	}
+// every returns 64 bits that are all b, 0 or 1.
+func every(b byte) uint64 { return -uint64(b) }
+
+// eightOf returns the eight bits as bytes that are 0 or 1.
+func eightOf(bits byte) uint64 {
+	const one = 0x8040201008040201 // bit i of byte i
+	return (uint64(bits)*eightTrue&one + 0x7f*eightTrue) >> 7 & eightTrue
+}
+
+// bitsOf is the opposite of eightOf.
+func bitsOf(eight uint64) byte {
+	const gather = 0x0102040810204080 // moves bit 8i to bit 56+i; no two meet
+	return byte(eight * gather >> 56)
 }

@@ -20,9 +20,14 @@ func (k *logic) kind() pipeline.Kind { return pipeline.Bool }
 func (k *logic) operands() []node { return []node{k.x, k.y} }
 
 func (k *logic) eval(b *pipeline.Batch) *pipeline.Column {
-	x, y, out := k.x.eval(b), k.y.eval(b), &k.out
+	x, out := k.x.eval(b), &k.out
 	out.Kind, out.Valid = pipeline.Bool, out.Valid[:0]
 	out.Bools = resize(out.Bools, b.Rows())
+	if len(x.Valid) == 0 && all(x.Bools, bit(k.or)) { // y does not matter
+		copy(out.Bools, x.Bools)
+		return out
+	}
+	y := k.y.eval(b)
 	if k.or { // unknown is stored as 0, which is right in both
 		either(out.Bools, x.Bools, y.Bools)
 	} else {
@@ -32,6 +37,24 @@ func (k *logic) eval(b *pipeline.Batch) *pipeline.Column {
 		k.valid(x, y)
 	}
 	return out
+}
+
+// The eight bytes of as many rows that are true.
+const eightTrue = 0x0101010101010101
+
+// all tells whether every row is v, 0 or 1.
+func all(bools []byte, v byte) bool {
+	for ; len(bools) >= 8; bools = bools[8:] {
+		if binary.LittleEndian.Uint64(bools) != eightTrue*uint64(v) {
+			return false
+		}
+	}
+	for _, b := range bools {
+		if b != v {
+			return false
+		}
+	}
+	return true
 }
 
 // either is x or y, eight rows at a time.
@@ -82,12 +105,20 @@ func (k *not) eval(b *pipeline.Batch) *pipeline.Column {
 	x, out := k.x.eval(b), &k.out
 	out.Kind, out.Valid = pipeline.Bool, append(out.Valid[:0], x.Valid...)
 	out.Bools = resize(out.Bools, b.Rows())
-	bits := out.Bools[:len(x.Bools)]
-	for i, v := range x.Bools {
-		bits[i] = v ^ 1
-	}
+	turn(out.Bools, x.Bools)
 	zero(out)
 	return out
+}
+
+// turn is not x, eight rows at a time.
+func turn(out, x []byte) {
+	for len(out) >= 8 {
+		binary.LittleEndian.PutUint64(out, binary.LittleEndian.Uint64(x)^eightTrue)
+		out, x = out[8:], x[8:]
+	}
+	for i := range out {
+		out[i] = x[i] ^ 1
+	}
 }
 
 // An isNil is x == nil, or x != nil.
@@ -112,55 +143,14 @@ func (k *isNil) eval(b *pipeline.Batch) *pipeline.Column {
 		return out
 	}
 	x := k.x.eval(b)
+	if len(x.Valid) == 0 {
+		for i := range out.Bools {
+			out.Bools[i] = bit(k.not)
+		}
+		return out
+	}
 	for i := range out.Bools {
 		out.Bools[i] = bit(x.Has(i) == k.not)
-	}
-	return out
-}
-
-// A choose is cond ? x : y.
-type choose struct {
-	cond, x, y node
-	out        pipeline.Column
-}
-
-func (k *choose) kind() pipeline.Kind { return k.x.kind() }
-
-func (k *choose) eval(b *pipeline.Batch) *pipeline.Column {
-	cond, x, y, out := k.cond.eval(b), k.x.eval(b), k.y.eval(b), &k.out
-	out.Kind = k.x.kind()
-	out.Reset()
-	for i, v := range cond.Bools {
-		switch {
-		case !cond.Has(i):
-			out.AppendNull()
-		case v != 0:
-			out.AppendFrom(x, i)
-		default:
-			out.AppendFrom(y, i)
-		}
-	}
-	return out
-}
-
-// A coalesce is x ?? y: x, or y where x is nil.
-type coalesce struct {
-	x, y node
-	out  pipeline.Column
-}
-
-func (k *coalesce) kind() pipeline.Kind { return k.x.kind() }
-
-func (k *coalesce) eval(b *pipeline.Batch) *pipeline.Column {
-	x, y, out := k.x.eval(b), k.y.eval(b), &k.out
-	out.Kind = k.x.kind()
-	out.Reset()
-	for i := range b.Rows() {
-		if x.Has(i) {
-			out.AppendFrom(x, i)
-		} else {
-			out.AppendFrom(y, i)
-		}
 	}
 	return out
 }

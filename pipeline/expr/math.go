@@ -2,7 +2,6 @@ package expr
 
 import (
 	"math"
-	"strconv"
 
 	"millrace.dev/millrace/pipeline"
 )
@@ -46,78 +45,154 @@ func (k *floatMath) kind() pipeline.Kind { return pipeline.Float }
 func (k *floatMath) operands() []node { return []node{k.x, k.y} }
 
 func (k *floatMath) eval(b *pipeline.Batch) *pipeline.Column {
-	x, out := k.x.eval(b), &k.out
+	out := &k.out
 	out.Kind, out.Floats = pipeline.Float, resize(out.Floats, b.Rows())
-	if c, ok := known(k.y); ok && k.computeWith(out.Floats, x.Floats[:len(out.Floats)], c.float) {
-		out.Valid = append(out.Valid[:0], x.Valid...)
+	if c, ok := known(k.y); ok && hasLoop(k.op) {
+		k.with(c.float, b)
 		zero(out)
 		return out
 	}
-	y := k.y.eval(b)
+	x, y := k.x.eval(b), k.y.eval(b)
 	out.Valid = both(out.Valid, x, y)
-	k.compute(out.Floats, x.Floats[:len(out.Floats)], y.Floats[:len(out.Floats)])
+	if !compute(k.op, out.Floats, x.Floats, y.Floats) {
+		k.compute(out.Floats, x.Floats, y.Floats)
+	}
 	zero(out)
 	return out
 }
 
-// computeWith computes with a constant on the right; false: there is no loop
-// for that.
-func (k *floatMath) computeWith(out, x []float64, c float64) bool {
-	switch k.op {
-	case "+":
-		for i, v := range x {
-			out[i] = v + c
+// with computes with a constant on the right.
+func (k *floatMath) with(c float64, b *pipeline.Batch) {
+	out := &k.out
+	s := scale[float64]{steps: k.op, f: c}
+	x := k.x
+	if below, ok := x.(*floatMath); ok {
+		if d, ok := known(below.y); ok && s.after(below.op, d.float) {
+			x = below.x
 		}
-	case "-":
-		for i, v := range x {
-			out[i] = v - c
-		}
-	case "*":
-		for i, v := range x {
-			out[i] = v * c
-		}
-	case "/":
-		for i, v := range x {
-			out[i] = v / c
-		}
-	default:
-		return false
 	}
-	return true
+	if whole, ok := x.(*convert); ok && whole.x.kind() == pipeline.Int {
+		v := whole.x.eval(b)
+		out.Valid = append(out.Valid[:0], v.Valid...)
+		scaled(out.Floats, v.Ints, s)
+		return
+	}
+	v := x.eval(b)
+	out.Valid = append(out.Valid[:0], v.Valid...)
+	scaled(out.Floats, v.Floats, s)
 }
 
+// compute does what only floats can.
 func (k *floatMath) compute(out, x, y []float64) {
+	x, y = x[:len(out)], y[:len(out)]
 	switch k.op {
-	case "+":
-		for i := range out {
-			out[i] = x[i] + y[i]
-		}
-	case "-":
-		for i := range out {
-			out[i] = x[i] - y[i]
-		}
-	case "*":
-		for i := range out {
-			out[i] = x[i] * y[i]
-		}
-	case "/":
-		for i := range out {
-			out[i] = x[i] / y[i]
-		}
 	case "%":
-		for i := range out {
-			out[i] = math.Mod(x[i], y[i])
+		for i, v := range x {
+			out[i] = math.Mod(v, y[i])
 		}
 	default: // ** and ^
-		for i := range out {
-			out[i] = math.Pow(x[i], y[i])
+		for i, v := range x {
+			out[i] = math.Pow(v, y[i])
+		}
+	}
+}
+
+// hasLoop tells whether compute and scaled have a loop for an operator.
+func hasLoop(op string) bool { return op == "+" || op == "-" || op == "*" || op == "/" }
+
+// compute does x op y; false: there is no loop for it. Whole numbers are not
+// divided.
+func compute[T float64 | int64](op string, out, x, y []T) bool {
+	x, y = x[:len(out)], y[:len(out)]
+	switch op {
+	case "+":
+		for i, v := range x {
+			out[i] = v + y[i]
+		}
+	case "-":
+		for i, v := range x {
+			out[i] = v - y[i]
+		}
+	case "*":
+		for i, v := range x {
+			out[i] = v * y[i]
+		}
+	case "/":
+		for i, v := range x {
+			out[i] = v / y[i]
+		}
+	}
+	return hasLoop(op)
+}
+
+// A scale is one or two steps with constants, f and then g, in one loop: those
+// two that make a unit of another, such as gain and offset.
+type scale[T float64 | int64] struct {
+	steps string
+	f, g  T
+}
+
+// after puts a step before the one that there is, if there is a loop for both.
+func (s *scale[T]) after(op string, f T) bool {
+	second, g := s.steps, s.f
+	if op == "-" { // the same to the last bit
+		op, f = "+", -f
+	}
+	if second == "-" {
+		second, g = "+", -g
+	}
+	for _, both := range [...]string{"*+", "/+", "+*", "+/"} {
+		if both[:1] == op && both[1:] == second {
+			*s = scale[T]{both, f, g}
+			return true
+		}
+	}
+	return false
+}
+
+// scaled does the steps of s.
+func scaled[X, T float64 | int64](out []T, x []X, s scale[T]) {
+	x = x[:len(out)]
+	f, g := s.f, s.g
+	switch s.steps {
+	case "+":
+		for i, v := range x {
+			out[i] = T(v) + f
+		}
+	case "-":
+		for i, v := range x {
+			out[i] = T(v) - f
+		}
+	case "*":
+		for i, v := range x {
+			out[i] = T(v) * f
+		}
+	case "/":
+		for i, v := range x {
+			out[i] = T(v) / f
+		}
+	case "*+":
+		for i, v := range x { // T keeps the compiler from rounding once only
+			out[i] = T(T(v)*f) + g
+		}
+	case "/+":
+		for i, v := range x {
+			out[i] = T(v)/f + g
+		}
+	case "+*":
+		for i, v := range x {
+			out[i] = (T(v) + f) * g
+		}
+	default:
+		for i, v := range x {
+			out[i] = (T(v) + f) / g
 		}
 	}
 }
 
 // An intMath computes with whole numbers, which wrap.
 type intMath struct {
-	op   string
+	op   string // + - * %
 	x, y node
 	out  pipeline.Column
 }
@@ -127,103 +202,47 @@ func (k *intMath) kind() pipeline.Kind { return pipeline.Int }
 func (k *intMath) operands() []node { return []node{k.x, k.y} }
 
 func (k *intMath) eval(b *pipeline.Batch) *pipeline.Column {
-	x, y, out := k.x.eval(b), k.y.eval(b), &k.out
-	out.Kind = pipeline.Int
+	out := &k.out
+	out.Kind, out.Ints = pipeline.Int, resize(out.Ints, b.Rows())
+	if c, ok := known(k.y); ok && (k.op != "%" || c.int != 0) {
+		k.with(c.int, b)
+		zero(out)
+		return out
+	}
+	x, y := k.x.eval(b), k.y.eval(b)
 	if k.op == "%" {
 		return k.remainder(x, y)
 	}
 	out.Valid = both(out.Valid, x, y)
-	out.Ints = resize(out.Ints, b.Rows())
-	switch k.op {
-	case "+":
-		for i, v := range x.Ints {
-			out.Ints[i] = v + y.Ints[i]
-		}
-	case "-":
-		for i, v := range x.Ints {
-			out.Ints[i] = v - y.Ints[i]
-		}
-	default:
-		for i, v := range x.Ints {
-			out.Ints[i] = v * y.Ints[i]
-		}
-	}
+	compute(k.op, out.Ints, x.Ints, y.Ints)
 	zero(out)
 	return out
 }
 
-func (k *intMath) remainder(x, y *pipeline.Column) *pipeline.Column {
-	k.out.Reset()
-	for i, v := range x.Ints {
-		if d := y.Ints[i]; d != 0 && x.Has(i) && y.Has(i) {
-			k.out.AppendInt(v % d)
-		} else {
-			k.out.AppendNull()
+// with computes with a constant on the right.
+func (k *intMath) with(c int64, b *pipeline.Batch) {
+	out := &k.out
+	s := scale[int64]{steps: k.op, f: c}
+	x := k.x
+	if below, ok := x.(*intMath); ok {
+		if d, ok := known(below.y); ok && s.after(below.op, d.int) {
+			x = below.x
 		}
 	}
-	return &k.out
-}
-
-// A convert is float(x) or int(x) of a number or a text.
-type convert struct {
-	x   node
-	to  pipeline.Kind
-	out pipeline.Column
-}
-
-func (k *convert) kind() pipeline.Kind { return k.to }
-
-func (k *convert) operands() []node { return []node{k.x} }
-
-func (k *convert) eval(b *pipeline.Batch) *pipeline.Column {
-	x, out := k.x.eval(b), &k.out
-	out.Kind = k.to
-	if x.Kind == pipeline.Int && k.to == pipeline.Float {
-		out.Valid, out.Floats = append(out.Valid[:0], x.Valid...), resize(out.Floats, b.Rows())
-		for i, v := range x.Ints {
-			out.Floats[i] = float64(v)
-		}
-		return out
+	v := x.eval(b)
+	out.Valid = append(out.Valid[:0], v.Valid...)
+	if k.op == "%" {
+		remainders(out.Ints, v.Ints, c)
+		return
 	}
-	out.Reset()
-	for i := range b.Rows() {
-		if !x.Has(i) || !k.one(x, i) {
-			out.AppendNull()
-		}
-	}
-	return out
+	scaled(out.Ints, v.Ints, s)
 }
 
-// one converts row i, if that can be.
-func (k *convert) one(x *pipeline.Column, i int) bool {
-	switch {
-	case x.Kind == pipeline.Float:
-		v := x.Floats[i]
-		if !(v > -1<<63 && v < 1<<63) {
-			return false
-		}
-		k.out.AppendInt(int64(v))
-	case k.to == pipeline.Int:
-		v, err := strconv.ParseInt(string(x.Text(i)), 10, 64)
-		if err != nil {
-			return false
-		}
-		k.out.AppendInt(v)
-	default:
-		v, err := strconv.ParseFloat(string(x.Text(i)), 64)
-		if err != nil {
-			return false
-		}
-		k.out.AppendFloat(v)
-	}
-	return true
-}
-
-// A function of a number.
+// A function of a number: abs, ceil, floor or round.
 type function struct {
-	f   func(float64) float64
-	x   node // of floats
-	out pipeline.Column
+	name string
+	x    node // of floats
+	out  pipeline.Column
 }
 
 func (k *function) kind() pipeline.Kind { return pipeline.Float }
@@ -231,11 +250,55 @@ func (k *function) kind() pipeline.Kind { return pipeline.Float }
 func (k *function) operands() []node { return []node{k.x} }
 
 func (k *function) eval(b *pipeline.Batch) *pipeline.Column {
+	if k.name == "abs" {
+		return k.abs(b)
+	}
 	x, out := k.x.eval(b), &k.out
 	out.Kind, out.Valid = pipeline.Float, append(out.Valid[:0], x.Valid...)
 	out.Floats = resize(out.Floats, b.Rows())
-	for i, v := range x.Floats {
-		out.Floats[i] = k.f(v)
+	to, from := out.Floats, x.Floats[:len(out.Floats)]
+	switch k.name {
+	case "ceil":
+		for i, v := range from {
+			to[i] = math.Ceil(v)
+		}
+	case "floor":
+		for i, v := range from {
+			to[i] = math.Floor(v)
+		}
+	default:
+		for i, v := range from {
+			to[i] = math.Round(v)
+		}
+	}
+	return out
+}
+
+// abs leaves -0 as it is, like expr-lang's. A distance from a constant is
+// never -0.
+func (k *function) abs(b *pipeline.Batch) *pipeline.Column {
+	out, operand := &k.out, k.x
+	m, ok := k.x.(*floatMath)
+	center, isFrom := 0.0, false
+	if ok && m.op == "-" {
+		if c, ok := known(m.y); ok && c.float != 0 {
+			center, isFrom, operand = c.float, true, m.x
+		}
+	}
+	x := operand.eval(b)
+	out.Kind, out.Valid = pipeline.Float, append(out.Valid[:0], x.Valid...)
+	out.Floats = resize(out.Floats, b.Rows())
+	to, from := out.Floats, x.Floats[:len(out.Floats)]
+	if isFrom {
+		for i, v := range from {
+			to[i] = math.Abs(v - center)
+		}
+		zero(out)
+		return out
+	}
+	for i, v := range from { // the sign goes, but for that of -0
+		bits := math.Float64bits(v)
+		to[i] = math.Float64frombits(bits &^ ((bits - 1) & (1 << 63)))
 	}
 	return out
 }
@@ -273,26 +336,44 @@ func (k *extreme) kind() pipeline.Kind { return k.xs[0].kind() }
 func (k *extreme) operands() []node { return k.xs }
 
 func (k *extreme) eval(b *pipeline.Batch) *pipeline.Column {
-	out := &k.out
-	out.CopyFrom(k.xs[0].eval(b))
-	for _, x := range k.xs[1:] {
-		x := x.eval(b)
-		out.Valid = both(out.Valid, out, x)
+	x, out := k.xs[0].eval(b), &k.out
+	out.Kind = x.Kind
+	out.Valid = append(out.Valid[:0], x.Valid...)
+	if len(k.xs) == 1 {
+		out.CopyFrom(x)
+	}
+	for _, y := range k.xs[1:] {
+		y := y.eval(b)
+		out.Valid = both(out.Valid, out, y)
 		if out.Kind == pipeline.Int {
-			prefer(out.Ints, x.Ints, k.least)
+			out.Ints = resize(out.Ints, b.Rows())
+			prefer(out.Ints, x.Ints, y.Ints, k.least)
 		} else {
-			prefer(out.Floats, x.Floats, k.least)
+			out.Floats = resize(out.Floats, b.Rows())
+			prefer(out.Floats, x.Floats, y.Floats, k.least)
 		}
+		x = out
 	}
 	zero(out)
 	return out
 }
 
-// prefer replaces every value of best by that of x which is less, or else greater.
-func prefer[T float64 | int64](best, x []T, least bool) {
-	for i, v := range x {
-		if least && v < best[i] || !least && v > best[i] {
-			best[i] = v
+// prefer takes y where it is less, or else greater, than x.
+func prefer[T float64 | int64](out, x, y []T, least bool) {
+	x, y = x[:len(out)], y[:len(out)]
+	if least {
+		for i, v := range x {
+			if y[i] < v {
+				v = y[i]
+			}
+			out[i] = v
 		}
+		return
+	}
+	for i, v := range x {
+		if y[i] > v {
+			v = y[i]
+		}
+		out[i] = v
 	}
 }

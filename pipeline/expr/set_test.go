@@ -2,7 +2,6 @@ package expr
 
 import (
 	"testing"
-	"time"
 
 	"millrace.dev/millrace/pipeline"
 )
@@ -100,64 +99,5 @@ func TestABadSetIsRefused(t *testing.T) {
 		if _, err := NewSet("x", src, meter); err == nil {
 			t.Errorf("%q: got no error", src)
 		}
-	}
-}
-
-// BenchmarkSet computes columns as a stage, next to loops written by hand.
-func BenchmarkSet(b *testing.B) {
-	batch := measured(pipeline.RowsMax)
-	batch.Columns[1].Valid = batch.Columns[1].Valid[:0]
-	volts, amps := batch.Columns[0].Floats, batch.Columns[1].Floats
-	for _, c := range []struct {
-		src  string
-		loop func(floats []float64, bools []byte)
-	}{
-		{"volts * amps", func(floats []float64, _ []byte) {
-			for i, v := range volts {
-				floats[i] = v * amps[i]
-			}
-		}},
-		{"(volts - 32) / 1.8", func(floats []float64, _ []byte) {
-			for i, v := range volts {
-				floats[i] = (v - 32) / 1.8
-			}
-		}},
-		{"volts * amps > 100", func(_ []float64, bools []byte) {
-			for i, v := range volts {
-				b := byte(0)
-				if v*amps[i] > 100 {
-					b = 1
-				}
-				bools[i] = b
-			}
-		}},
-	} {
-		b.Run(c.src, func(b *testing.B) {
-			s, err := NewSet("x", c.src, meter)
-			if err != nil {
-				b.Fatal(err)
-			}
-			floats, bools := make([]float64, pipeline.RowsMax), make([]byte, pipeline.RowsMax)
-			var out pipeline.Outputs
-			var ours, theirs time.Duration
-			b.ReportAllocs()
-			for b.Loop() {
-				from := time.Now()
-				for range 8 { // a batch takes little longer than the clock
-					if err := s.Process(batch, &out); err != nil {
-						b.Fatal(err)
-					}
-				}
-				middle := time.Now()
-				for range 8 {
-					c.loop(floats, bools)
-				}
-				ours, theirs = ours+middle.Sub(from), theirs+time.Since(middle)
-			}
-			n := float64(b.N * 8 * pipeline.RowsMax)
-			b.ReportMetric(float64(ours.Nanoseconds())/n, "ns/row")
-			b.ReportMetric(float64(theirs.Nanoseconds())/n, "native-ns/row")
-			b.ReportMetric(float64(ours)/float64(theirs), "ratio")
-		})
 	}
 }

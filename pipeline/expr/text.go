@@ -80,7 +80,6 @@ func (c *compiler) matches(n *ast.BinaryNode, l, r node) node {
 // A concat is x + y of texts.
 type concat struct {
 	x, y node
-	buf  []byte
 	out  pipeline.Column
 }
 
@@ -93,12 +92,13 @@ func (k *concat) eval(b *pipeline.Batch) *pipeline.Column {
 	out.Kind = pipeline.Text
 	out.Reset()
 	for i := range b.Rows() {
-		k.buf = append(append(k.buf[:0], x.Text(i)...), y.Text(i)...)
-		if x.Has(i) && y.Has(i) && len(k.buf) <= TextBytesMax {
-			out.AppendText(k.buf)
-		} else {
+		s, t := x.Text(i), y.Text(i)
+		if !x.Has(i) || !y.Has(i) || len(s)+len(t) > TextBytesMax {
 			out.AppendNull()
+			continue
 		}
+		out.Data = append(out.Data, s...)
+		out.AppendText(t)
 	}
 	return out
 }
