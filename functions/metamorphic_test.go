@@ -174,6 +174,7 @@ func TestNoWindowShowsBatchesAndRestarts(t *testing.T) {
 	rt := newRuntime(t, Options{})
 	for name, rule := range map[string]pipeline.Window{
 		"early and corrected": {Size: 1e6, Early: 200_000, Correct: 1e6, PanesMax: 64},
+		"early and hopping":   {Kind: pipeline.Hopping, Size: 1e6, Every: 250_000, Early: 150_000, PanesMax: 64},
 		"hopping":             {Kind: pipeline.Hopping, Size: 1e6, Every: 300_000, PanesMax: 64},
 		"corrected":           {Kind: pipeline.Hopping, Size: 500_000, Every: 250_000, Correct: 1e6, PanesMax: 64},
 		"sliding":             {Kind: pipeline.Sliding, Size: 800_000, PanesMax: 5},

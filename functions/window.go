@@ -136,8 +136,8 @@ func (c *WindowConfig) check() error {
 		return fmt.Errorf("every %d: want more than 0 and at most the size, %d, of a window that overlaps others", w.Every, w.Size)
 	case overlaps && w.Panes() > int64(w.PanesMax):
 		return fmt.Errorf("is made of %d panes of a key, the most is %d", w.Panes(), w.PanesMax)
-	case w.Early < 0 || w.Early > 0 && w.Kind != pipeline.Tumbling && w.Kind != pipeline.Session:
-		return errors.New("only tumbling windows and sessions speak early")
+	case w.Early < 0 || w.Early > 0 && (w.Kind == pipeline.Sliding || w.Kind == pipeline.Counted):
+		return errors.New("sliding and counted windows do not speak early")
 	case w.Correct < 0 || w.Correct > 0 && w.Kind != pipeline.Tumbling && w.Kind != pipeline.Hopping:
 		return errors.New("only tumbling and hopping windows are corrected")
 	}

@@ -29,7 +29,7 @@ func TestAWindowSaysWhatIsWrong(t *testing.T) {
 		{pipeline.Window{Kind: pipeline.Hopping, Size: 10, Every: 11, PanesMax: 10}, mean, "at most the size, 10"},
 		{pipeline.Window{Kind: pipeline.Hopping, Size: 11, Every: 10, PanesMax: 10}, mean, "11 panes of a key, the most is 10"},
 		{pipeline.Window{Size: 10, Every: 5, PanesMax: 10}, mean, "of a window that overlaps"},
-		{pipeline.Window{Kind: pipeline.Hopping, Size: 10, Every: 5, Early: 1, PanesMax: 10}, mean, "only tumbling windows and sessions speak early"},
+		{pipeline.Window{Kind: pipeline.Sliding, Size: 10, Early: 1, PanesMax: 10}, mean, "sliding and counted windows do not speak early"},
 		{pipeline.Window{Kind: pipeline.Session, Size: 10, Correct: 1, PanesMax: 10}, mean, "only tumbling and hopping windows are corrected"},
 	} {
 		cfg := WindowConfig{Window: c.w, Key: []string{"line"}, Aggregates: []Aggregate{c.a}}

@@ -246,19 +246,18 @@ func (p *Panes) earlyAfter(mark int64) int64 {
 
 // speakEarly lets the open windows of a key speak that have new rows.
 func (p *Panes) speakEarly(key uint32, by int32, t *Turn) {
-	l := &p.lanes[key]
-	for k := range p.open[key] {
-		o := &p.open[key][k]
-		if !o.Fresh {
-			continue
-		}
-		o.Fresh = false
-		s := Spoken{Key: key, By: by, Early: true}
-		if s.Start, s.End, s.Time = o.Start, o.Start+p.Size, o.Start+p.Size; p.Kind == Session {
-			s.End, s.Time = o.Last, o.Last+p.Size
-		}
-		t.speak(s, *o)
-		l.call, l.until = p.call, never
+	said := len(t.Then)
+	if p.Kind == Session {
+		p.earlySessions(key, by, t)
+	} else {
+		p.earlySlices(key, by, t)
+	}
+	open := p.open[key]
+	for k := range open {
+		open[k].Fresh = false
+	}
+	if len(t.Then) > said {
+		p.lanes[key].call, p.lanes[key].until = p.call, never
 	}
 }
 

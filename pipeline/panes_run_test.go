@@ -113,6 +113,8 @@ func kindsOfWindows() map[string]Window {
 		"hopping":   {Kind: Hopping, Size: 10, Every: 5, PanesMax: 6},
 		"uneven":    {Kind: Hopping, Size: 12, Every: 8, PanesMax: 12},
 		"corrected": {Kind: Hopping, Size: 10, Every: 5, Correct: 25, PanesMax: 14},
+		"hasty":     {Kind: Hopping, Size: 10, Every: 5, Early: 3, PanesMax: 9},
+		"all":       {Kind: Hopping, Size: 12, Every: 8, Early: 2, Correct: 25, PanesMax: 30},
 		"sliding":   {Kind: Sliding, Size: 15, PanesMax: 20},
 		"full":      {Kind: Sliding, Size: 30, PanesMax: 9},
 		"session":   {Kind: Session, Size: 6, PanesMax: 5},

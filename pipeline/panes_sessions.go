@@ -60,3 +60,12 @@ func (p *Panes) closeSessions(key uint32, mark int64, by int32, t *Turn) {
 	}
 	p.drop(key, n, t)
 }
+
+// earlySessions lets those speak that are open and have new rows.
+func (p *Panes) earlySessions(key uint32, by int32, t *Turn) {
+	for _, o := range p.open[key] {
+		if o.Fresh {
+			t.speak(Spoken{Start: o.Start, End: o.Last, Time: o.Last + p.Size, Key: key, By: by, Early: true}, o)
+		}
+	}
+}

@@ -88,17 +88,44 @@ func (p *Panes) closeSlices(key uint32, mark int64, by int32, t *Turn) {
 	p.drop(key, n, t)
 }
 
-// speakSlices lets the window speak that ends at end.
-func (p *Panes) speakSlices(key uint32, end int64, by, revision int32, t *Turn) {
+// earlySlices lets the windows speak that have not spoken for good and have
+// new rows, in the order of their ends.
+func (p *Panes) earlySlices(key uint32, by int32, t *Turn) {
+	open, spoken := p.open[key], p.lanes[key].Spoken
+	for k := 0; k < len(open); {
+		end := p.nextEnd(open[k].Start, spoken)
+		if end-p.Size > open[k].Start { // it has been in all of its windows
+			k++
+			continue
+		}
+		spoken = end
+		parts := p.partsOf(key, end)
+		if slices.ContainsFunc(parts, func(o Pane) bool { return o.Fresh }) {
+			t.speak(Spoken{Start: end - p.Size, End: end, Time: end, Key: key, By: by, Early: true}, parts...)
+		}
+	}
+}
+
+// partsOf returns the open panes of the window that ends at end.
+func (p *Panes) partsOf(key uint32, end int64) []Pane {
 	open, from := p.open[key], 0
 	for open[from].Start < end-p.Size {
 		from++
 	}
 	to := from
-	for ; to < len(open) && open[to].Start < end; to++ {
-		open[to].Fresh = false
+	for to < len(open) && open[to].Start < end {
+		to++
 	}
-	t.speak(Spoken{Start: end - p.Size, End: end, Time: end, Key: key, By: by, Revision: revision}, open[from:to]...)
+	return open[from:to]
+}
+
+// speakSlices lets the window speak that ends at end.
+func (p *Panes) speakSlices(key uint32, end int64, by, revision int32, t *Turn) {
+	parts := p.partsOf(key, end)
+	if p.Kind == Tumbling { // else other windows have not spoken of these rows
+		parts[0].Fresh = false
+	}
+	t.speak(Spoken{Start: end - p.Size, End: end, Time: end, Key: key, By: by, Revision: revision}, parts...)
 	if p.lanes != nil {
 		p.lanes[key].call, p.lanes[key].until = p.call, end
 	}

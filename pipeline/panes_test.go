@@ -94,6 +94,32 @@ func TestASlidingWindowHasAtMostPanesMaxRows(t *testing.T) {
 	}
 }
 
+// An open window speaks early if it has rows that it has not spoken of, even
+// those that another window has told already.
+func TestHoppingWindowsSpeakEarly(t *testing.T) {
+	run := newPaneRun(t, Window{Kind: Hopping, Size: 10, Every: 5, Early: 4, PanesMax: 9})
+	run.marks.Lateness = 0
+	b := NewBatch(nil, run.keys)
+	for i, at := range []int64{1, 4, 5, 9, 10, 16} {
+		b.AppendRow(Row{Time: at, Arrived: int64(i), Key: 1})
+	}
+	run.batch(b)
+	want := []string{
+		"0 -5 to 5 at 5 early true revision 0: [0 1]",
+		"0 0 to 10 at 10 early true revision 0: [0 1]",
+		"0 -5 to 5 at 5 early false revision 0: [0 1]",
+		"0 0 to 10 at 10 early true revision 0: [0 1 2 3]",
+		"0 5 to 15 at 15 early true revision 0: [2 3]",
+		"0 0 to 10 at 10 early false revision 0: [0 1 2 3]",
+		"0 5 to 15 at 15 early false revision 0: [2 3 4]",
+		"0 10 to 20 at 20 early true revision 0: [4 5]",
+		"0 15 to 25 at 25 early true revision 0: [5]",
+	}
+	if !slices.Equal(run.said, want) {
+		t.Errorf("got  %q\nwant %q", run.said, want)
+	}
+}
+
 func TestPanesThatCannotBeAreRefused(t *testing.T) {
 	pane := func(start, last int64, rows int32) Pane { return Pane{Start: start, Last: last, Rows: rows} }
 	none := Lane{Spoken: NoMark, EarlyAt: NoMark, Back: -1}

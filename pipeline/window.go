@@ -19,7 +19,7 @@ type Window struct {
 	Every int64 // Hopping, Counted: from one begin to the next, at most Size; else 0
 
 	// Early makes open windows speak each time the watermark passes a multiple
-	// of it, µs; 0: they do not. For Tumbling and Session.
+	// of it, µs; 0: they do not. For Tumbling, Hopping and Session.
 	Early int64
 	// Correct keeps windows that have spoken for so long, µs, and lets them
 	// speak again at each straggler; 0: stragglers are late. For Tumbling and Hopping.

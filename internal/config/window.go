@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +20,7 @@ type Window struct {
 	Session  time.Duration `yaml:"session" min:"1" doc:"silence, in event time, that ends a window"`
 	Count    int           `yaml:"count" min:"1" max:"1000000" doc:"messages of a window, in the order in which they come"`
 	Every    Every         `yaml:"every" doc:"hopping: time from one window to the next; count: messages from one to the next, as many as it has unless said"`
-	Early    time.Duration `yaml:"early" min:"1" doc:"tumbling, session: open windows give a result each time this much event time has passed"`
+	Early    time.Duration `yaml:"early" min:"1" doc:"tumbling, hopping, session: open windows give a result each time this much event time has passed"`
 	Correct  time.Duration `yaml:"correct" min:"1" doc:"tumbling, hopping: for so long after its result a window takes stragglers, and gives its result again for each"`
 	Fields   Aggregates    `yaml:"fields,required" doc:"result column: aggregate, such as mean(temp), p95(temp), count()"`
 	PanesMax int           `yaml:"panes_max" min:"1" max:"10000" doc:"most windows open at once for a key, or pieces that overlapping ones share; sliding: most messages in a window, 1000 unless said"`
@@ -99,13 +101,24 @@ func (d *decoder) checkWindow(p *Pipeline, w *Window, path string) {
 
 // checkKeys refuses keys that another kind of window has.
 func (d *decoder) checkKeys(path, kind string) {
-	for _, c := range []struct{ key, of, hint string }{
-		{"every", "hopping count", "tumbling windows follow each other; hopping: 1m, every: 10s makes them overlap"},
-		{"early", "tumbling session", map[string]string{"hopping": "a smaller every does the same", "sliding": "each message gives a result already"}[kind]},
-		{"correct", "tumbling hopping", "late: has the messages that come too late"},
+	for _, c := range []struct {
+		key, of string
+		why     map[string]string // by kind; "": of all others
+	}{
+		{"every", "hopping count", map[string]string{"": "tumbling windows follow each other; hopping: 1m, every: 10s makes them overlap"}},
+		{"early", "tumbling hopping session", map[string]string{
+			"sliding": "each message gives a result already",
+			"count":   "a window that lacks messages has no result; a smaller count gives results sooner",
+		}},
+		{"correct", "tumbling hopping", map[string]string{
+			"sliding": "a straggler would change the result of every message after it; a longer lateness waits for it",
+			"session": "a straggler moves where a session begins or ends, or makes two one, and no result takes back those given; a longer lateness waits for it",
+			"count":   "counted windows go by the order in which messages come: none is late",
+		}},
 	} {
-		if d.there(path+"."+c.key) && !strings.Contains(c.of, kind) {
-			d.problem(path+"."+c.key+"#key", c.hint, "%s belongs to %s, not to %s", c.key, strings.ReplaceAll(c.of, " ", " and "), kind)
+		if d.there(path+"."+c.key) && !slices.Contains(strings.Fields(c.of), kind) {
+			of := strings.Fields(c.of)
+			d.problem(path+"."+c.key+"#key", cmp.Or(c.why[kind], c.why[""]), "%s belongs to %s, not to %s", c.key, wordList(of), kind)
 		}
 	}
 }
@@ -122,6 +135,8 @@ func (d *decoder) checkEvery(w *Window, path, kind string) {
 		d.problem(path+".every", "write a number, such as 10", "counted windows begin by messages, not by time")
 	case e.Time > w.Hopping || e.Rows > w.Count:
 		d.problem(path+".every", "every is at most the length of a window", "messages between two windows would be in none")
+	case kind == "hopping" && w.Early >= w.Hopping:
+		d.problem(path+".early", "", "early results each %s of a window of %s: it has ended by then", brief(w.Early), brief(w.Hopping))
 	case kind == "tumbling" && w.Early >= w.Tumbling:
 		d.problem(path+".early", "", "early results each %s of a window of %s: it has ended by then", brief(w.Early), brief(w.Tumbling))
 	}
