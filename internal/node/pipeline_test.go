@@ -20,7 +20,7 @@ import (
 )
 
 // load reads a configuration written in the test.
-func load(t *testing.T, yaml string) *config.File {
+func load(t testing.TB, yaml string) *config.File {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "test.yaml")
 	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
@@ -34,7 +34,7 @@ func load(t *testing.T, yaml string) *config.File {
 }
 
 // compile builds the pipelines of a configuration.
-func compile(t *testing.T, f *config.File) []*Pipeline {
+func compile(t testing.TB, f *config.File) []*Pipeline {
 	t.Helper()
 	rt, err := NewRuntime(t.Context(), f, slog.New(slog.DiscardHandler))
 	if err != nil {
