@@ -25,6 +25,7 @@ func sections() []section {
 		{"another broker", "Below `brokers:` stands a name, and below the name:", otherBrokerDefaults()},
 		{"http", "", fileDefaults().HTTP},
 		{"journal", "", fileDefaults().Journal},
+		{"clock", "", fileDefaults().Clock},
 		{"functions", "", fileDefaults().Functions},
 		{"log", "", fileDefaults().Log},
 		{"simulate", "", simulateDefaults()},

@@ -12,6 +12,7 @@ type File struct {
 	Brokers   OtherBrokers `yaml:"brokers" doc:"other MQTT brokers by name, to read from and to publish to"`
 	HTTP      HTTP         `yaml:"http" doc:"the HTTP server of /healthz and /metrics"`
 	Journal   Journal      `yaml:"journal" doc:"the log that every message goes through"`
+	Clock     Clock        `yaml:"clock" doc:"what is done about a system clock that is not set"`
 	Functions Functions    `yaml:"functions" doc:"limits of WebAssembly functions"`
 	Log       Log          `yaml:"log" doc:"what is logged to standard error"`
 	Simulate  *Simulate    `yaml:"simulate" doc:"imitated machines that publish to the broker, for demonstrations"`
@@ -48,6 +49,11 @@ type Journal struct {
 	Checkpoint time.Duration `yaml:"checkpoint" min:"1" doc:"time between two checkpoints of a pipeline's state, which bounds what is processed again after a crash"`
 	OnFull     string        `yaml:"on_full" enum:"wait,refuse" doc:"what publishers find when the journal is full: they wait, or MQTT 5 ones are refused with 0x97"`
 	Memory     Size          `yaml:"memory" min:"1048576" doc:"bytes of messages kept in memory for pipelines that are behind; then publishers wait"`
+}
+
+// Clock is about the system's clock.
+type Clock struct {
+	Wait time.Duration `yaml:"wait" doc:"how long messages that came in wait for a clock that is not set, so that their arrival times can be corrected; not at all unless said"`
 }
 
 // Functions are limits of all functions.

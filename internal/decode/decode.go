@@ -27,6 +27,10 @@ const PayloadBytesMax = 256 << 10
 // MessageRowsMax is the most rows that one message becomes.
 const MessageRowsMax = 1 << 15
 
+// clockSet is when the youngest wrong clock is: before, in µs since 1970, it
+// shows that it is not set, and nothing is believed to be in the future.
+const clockSet = int64(1_735_689_600e6) // 2025-01-01
+
 // A Config says what a Decoder takes from each message.
 //
 // A payload field of kind Text also takes numbers, as they were written, for

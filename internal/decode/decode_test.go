@@ -217,11 +217,25 @@ func TestADeadLetterIsTheWholeMessage(t *testing.T) {
 func TestTimesInTheFarFutureAreNotBelieved(t *testing.T) {
 	c := motors
 	c.FutureMax = 3600e6
-	check(t, c, [][2]string{
-		{`{"ts":3605000}`, `line="a" device="m1"`},
-		{`{"ts":3605000.001}`, `dead: event time 1970-01-01T01:00:05.000001Z is 1h0m0.000001s in the future`},
-		{`{"ts":253402300799999}`, `dead: event time 9999-12-31T23:59:59.999Z is 2562047h47m16.854774s in the future`},
-	})
+	for _, x := range []struct {
+		arrived int64
+		payload string
+		want    string
+	}{
+		{newYear, `{"ts":1767229200000}`, ""},
+		{newYear, `{"ts":1767229200000.001}`, "event time 2026-01-01T01:00:00.000001Z is 1h0m0.000001s in the future"},
+		{newYear, `{"ts":253402300799999}`, "event time 9999-12-31T23:59:59.999Z is 2562047h47m16.854774s in the future"},
+		{5e6, `{"ts":1767229200000}`, ""}, // our own clock is not set
+	} {
+		d := newDecoder(t, c)
+		var dead []pipeline.DeadLetter
+		r := record(x.payload)
+		r.Arrived = x.arrived
+		d.Decode([]journal.Record{r}, d.NewBatch(), &dead)
+		if len(dead) > 1 || x.want == "" && len(dead) > 0 || x.want != "" && (len(dead) == 0 || dead[0].Reason != x.want) {
+			t.Errorf("%s: got %v, want %q", x.payload, dead, x.want)
+		}
+	}
 }
 
 func TestWrongConfigurationsAreRefused(t *testing.T) {

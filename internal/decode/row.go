@@ -257,7 +257,7 @@ func (d *Decoder) moment(v *slot) (at int64, ok bool) {
 
 // plausible returns at, if it is not too far ahead.
 func (d *Decoder) plausible(r *journal.Record, at int64) (int64, string) {
-	if ahead := at - r.Arrived; d.config.FutureMax > 0 && ahead > d.config.FutureMax {
+	if ahead := at - r.Arrived; d.config.FutureMax > 0 && ahead > d.config.FutureMax && r.Arrived >= clockSet {
 		return 0, fmt.Sprintf("event time %s is %v in the future", time.UnixMicro(at).UTC().Format("2006-01-02T15:04:05.999999Z07:00"), future(ahead))
 	}
 	return at, ""

@@ -28,6 +28,7 @@ type dispatcher struct {
 	routes *routes
 	feeds  []*feed
 	slots  chan struct{} // one is taken by every round under way
+	clock  *distrust     // corrects messages that were stamped by a wrong clock; nil: none were
 
 	mu      sync.Mutex
 	rounds  []*round           // not released yet, in order of end; the journal bounds them
@@ -100,6 +101,9 @@ func (d *dispatcher) run(ctx context.Context) error {
 		}
 		if err != nil {
 			return err
+		}
+		if d.clock != nil {
+			d.clock.apply(recs)
 		}
 		select {
 		case d.slots <- struct{}{}:

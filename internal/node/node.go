@@ -53,6 +53,7 @@ type Node struct {
 	rebirths   *rebirths
 	others     []string // names of the other brokers since the start; the first is source 1
 	linked     int      // links opened since the start
+	needed     uint64   // the first message that is processed again
 	http       net.Listener
 	ready      chan struct{}
 	asked      chan struct{} // holds a call of Reload
@@ -110,6 +111,10 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.dispatcher.reader = n.journal.Read(from)
+	if n.dispatcher.clock, err = newDistrust(n.journal); err != nil {
+		return err
+	}
+	n.needed = from
 	n.install(next)
 	if f.HTTP.Listen == "" {
 		return nil
@@ -196,6 +201,13 @@ func (n *Node) Run(ctx, stop context.Context) error {
 	if err := beginKeepers(n.serve, now.runners, 0); err != nil {
 		return err
 	}
+	held := false
+	if n.file.Clock.Wait > 0 {
+		var err error
+		if held, err = n.dispatcher.clock.begin(n.needed); err != nil {
+			return err
+		}
+	}
 	n.begin(now)
 	n.join(now)
 	n.deliver(now)
@@ -204,7 +216,7 @@ func (n *Node) Run(ctx, stop context.Context) error {
 	start(&n.servers, n.watchJournal)
 	ticks := &ticker{journal: n.journal, d: n.dispatcher, runners: func() []*runner { return n.now.Load().runners }}
 	n.servers.Go(func() { ticks.run(n.serve) })
-	start(&n.pipes, func() error { return n.dispatcher.run(n.serve) })
+	start(&n.pipes, func() error { return n.dispatch(ctx, held) })
 	start(&n.servers, func() error { return n.broker.Serve(n.serve) })
 	if n.http != nil {
 		start(&n.servers, func() error { return n.serveHTTP(n.serve, n.http) })
@@ -223,6 +235,20 @@ func (n *Node) Run(ctx, stop context.Context) error {
 	end()
 	n.servers.Wait()
 	return err
+}
+
+// dispatch hands messages to pipelines, if they are held back once the clock
+// can be trusted.
+func (n *Node) dispatch(ctx context.Context, held bool) error {
+	if d := n.dispatcher.clock; held {
+		n.log.Warn("the clock is not set; messages wait for it", "at_most", n.file.Clock.Wait)
+		if err := d.wait(ctx, n.file.Clock.Wait); err != nil {
+			n.dispatcher.end()
+			return err
+		}
+		n.log.Info("messages do not wait for the clock any more", "clock_is_set", d.isSet())
+	}
+	return n.dispatcher.run(n.serve)
 }
 
 // drain takes nothing more in and lets what is inside out.
