@@ -192,8 +192,17 @@ func (k *keeper) hold(ctx context.Context, h held) error {
 	}
 }
 
+// succeed goes on where another keeper of the tree has ended, even if it was
+// in a replay.
+func (k *keeper) succeed(old *keeper) {
+	k.applied, k.known = old.applied, old.known
+	k.state, k.at, k.place, k.since = old.state, old.at, old.place, old.since
+	k.touched = true
+}
+
 // begin starts release, which lasts until end. A tree of which there is no
-// state puts one: a replay needs something to begin with.
+// state, or that of another edition, puts one: a replay needs something to
+// begin with.
 func (k *keeper) begin(ctx context.Context) error {
 	k.last = time.Now()
 	k.out, k.done = make(chan held, heldMax), make(chan struct{})
@@ -201,7 +210,7 @@ func (k *keeper) begin(ctx context.Context) error {
 		defer close(k.done)
 		k.release(ctx)
 	}()
-	if k.place > 0 {
+	if k.place > 0 && !k.touched {
 		return nil
 	}
 	k.touched = true

@@ -128,19 +128,8 @@ func (n *Node) exchange(ctx context.Context) error {
 		closePipelines(n.ctx, pipes)
 		return errors.Join(err, next.sinks.abandon())
 	}
-	stopped, begun := old.without(next), next.without(old)
-	var failed error
-	err = n.dispatcher.change(func() {
-		for _, r := range stopped {
-			r.feed.finish()
-		}
-		for _, r := range stopped {
-			<-r.ended
-		}
-		failed = errors.Join(n.handOver(next, stopped, begun), n.giveUpOld(stopped, next), beginKeepers(n.serve, begun, n.dispatcher.handed.Load()))
-		n.install(next)
-		n.begin(next)
-	})
+	stopped := old.without(next)
+	failed, err := n.swap(old, next)
 	if err != nil {
 		closePipelines(n.ctx, pipes)
 		return errors.Join(err, next.sinks.abandon())
@@ -156,14 +145,38 @@ func (n *Node) exchange(ctx context.Context) error {
 	return failed
 }
 
-// giveUpOld lets go of the state of trees that have no successor on disk.
-func (n *Node) giveUpOld(stopped []*runner, next *running) error {
+// swap lets next take the place of old between two rounds. failed is what
+// went wrong although it has; err is why it has not.
+func (n *Node) swap(old, next *running) (failed, err error) {
+	stopped, begun := old.without(next), next.without(old)
+	err = n.dispatcher.change(func() {
+		for _, r := range stopped {
+			r.feed.finish()
+		}
+		for _, r := range stopped {
+			<-r.ended
+		}
+		failed = errors.Join(n.handOver(next, stopped, begun), n.succeed(stopped, begun), beginKeepers(n.serve, begun, n.dispatcher.handed.Load()))
+		n.install(next)
+		n.begin(next)
+	})
+	return failed, err
+}
+
+// succeed lets the keepers of trees that are replaced go on in those that
+// replace them, and lets go of the state of those that have no successor.
+func (n *Node) succeed(stopped, begun []*runner) error {
 	var errs []error
 	for _, r := range stopped {
-		goesOn := slices.ContainsFunc(next.runners, func(o *runner) bool { return o.keeper != nil && r.keeper != nil && o.keeper.name == r.keeper.name })
-		if r.keeper != nil && !goesOn {
-			errs = append(errs, n.giveUp(r.keeper.name))
+		if r.keeper == nil {
+			continue
 		}
+		i := slices.IndexFunc(begun, func(o *runner) bool { return o.keeper != nil && o.keeper.name == r.keeper.name })
+		if i >= 0 {
+			begun[i].keeper.succeed(r.keeper)
+			continue
+		}
+		errs = append(errs, n.giveUp(r.keeper.name))
 	}
 	return errors.Join(errs...)
 }
