@@ -137,11 +137,15 @@ func (s *Stage) attempt(j *job, from, to int) error {
 		s.image.keep(s)
 	}
 	numbers := j.numbers[from:to]
-	s.slots.keep(s.inst, numbers, f.slot)
-	s.globals = s.inst.readGlobals(s.globals[:0])
+	if s.ours {
+		s.slots.point(numbers, f.slot)
+	} else {
+		s.slots.keep(s.inst, numbers, f.slot)
+		s.globals = s.inst.readGlobals(s.globals[:0])
+	}
 	if j.kind == kindRows {
 		if err := s.fill(j.batch, from, n); err != nil {
-			s.undo()
+			s.undo(err)
 			return err
 		}
 	}
@@ -166,17 +170,20 @@ func (s *Stage) attempt(j *job, from, to int) error {
 	}
 	if err != nil {
 		s.counter.traps.Add(1)
-		s.undo()
+		s.undo(err)
 		return err
 	}
 	j.into.add(f, n)
 	return nil
 }
 
-// undo makes the guest what it was before the frame.
-func (s *Stage) undo() {
+// undo makes the guest what it was before the frame that failed.
+func (s *Stage) undo(why error) {
 	spent := s.inst.spent
 	switch {
+	case s.ours:
+		s.broken = fmt.Errorf("%s: %w", s.module.name, why)
+		return
 	case s.image != nil:
 		s.broken = s.rebuild(func() error { return s.image.restore(s) })
 	case s.module.manifest.Heap || s.inst.m.IsClosed():

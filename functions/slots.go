@@ -104,6 +104,14 @@ func (s *slots) keep(i *instance, numbers []int32, dst []uint32) {
 	}
 }
 
+// point writes the addresses of the slots of a frame to dst.
+func (s *slots) point(numbers []int32, dst []uint32) {
+	dst = dst[:len(numbers)]
+	for k, n := range numbers {
+		dst[k] = s.addr[n]
+	}
+}
+
 // undo puts the slots of the last frame back.
 func (s *slots) undo(i *instance) {
 	for k, n := range s.kept {

@@ -61,6 +61,10 @@ type Stage struct {
 	skipped     int // rows since the last probe, in quarantine
 	quarantined bool
 
+	// The function is one of ours that takes every row and ends. Should it fail
+	// all the same, so does the pipeline: nothing is kept to go back to.
+	ours bool
+
 	byKey   []int32  // slot by key code; -1: none
 	codes   []uint32 // key code by slot
 	hops    []uint8  // of the slot's latest row

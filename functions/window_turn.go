@@ -69,8 +69,16 @@ func (w *Window) follow(in *pipeline.Batch, from, to int, out *pipeline.Outputs)
 	}
 	w.rows.numbers, w.touched = w.turn.IDs, w.touched[:0]
 	begin := from
+	info := w.info
 	for i := from; i < to; i++ {
-		if w.enter(in, i, out) {
+		if id := w.turn.IDs[i]; uint(id) < uint(len(info)) {
+			if p := &info[id]; p.isOpen && p.failed == nil { // as usual
+				w.last(p, id, in, i)
+				continue
+			}
+		}
+		entered := w.enter(in, i, out)
+		if info = w.info; entered {
 			continue
 		}
 		if err := w.more(&w.rows, begin, i); err != nil {
@@ -129,12 +137,20 @@ func (w *Window) enter(in *pipeline.Batch, i int, out *pipeline.Outputs) bool {
 		out.DeadRow(in, i, w.name, "window: %v", p.failed)
 		return false
 	}
+	w.last(p, id, in, i)
+	return true
+}
+
+// last notes that row i is the latest of a pane.
+func (w *Window) last(p *pane, id int32, in *pipeline.Batch, i int) {
+	p.hop = max(p.hop, in.Hop[i])
+	if len(w.carry) == 0 {
+		return
+	}
 	if p.last < 0 {
 		w.touched = append(w.touched, id)
 	}
 	p.last = int32(i)
-	p.hop = max(p.hop, in.Hop[i])
-	return true
 }
 
 // paneOf returns the pane of an ID, open. It is valid until the next call.

@@ -210,17 +210,19 @@ static inline void add_to_ends(struct ends *e, double x, int64_t time, uint64_t 
 	}
 }
 
-/* One column of a frame into the records of its rows. Compiled once for each
- * constant `parts`, so that the usual case tests nothing in the loop. */
-__attribute__((always_inline)) static inline void add_column(const mr_frame *f, const struct record *r, const uint32_t parts) {
+/* One column of a frame into the records of its rows, and the rows into their
+ * panes if they are to be counted. Compiled once for each constant `parts` and
+ * `counted`, so that the usual case tests nothing in the loop. */
+__attribute__((always_inline)) static inline void add_column(const mr_frame *f, const struct record *r, const uint32_t parts, const int counted) {
 	const double *value = f->col[r->column].data;
 	const uint8_t *valid = f->col[r->column].valid;
 	void **const slots = f->slot;
 	const uint32_t rows = f->rows, offset = r->tally;
 	for (uint32_t i = 0; i < rows; i++) {
 		double x = value[i];
-		if (x != x || (valid && !(valid[i >> 3] >> (i & 7) & 1))) continue;
 		void *slot = slots[i];
+		if (counted) PART(pane, slot, 0)->rows++;
+		if (x != x || (valid && !(valid[i >> 3] >> (i & 7) & 1))) continue;
 		struct tally *t = PART(tally, slot, offset);
 		add_to_tally(t, x);
 		if (parts & SPREAD) add_to_spread(PART(spread, slot, r->spread), x, t->n);
@@ -258,14 +260,16 @@ static int add_rows(const mr_frame *f) {
 	if (f->columns < columns_needed) REFUSE("window: fewer columns than the parameters name");
 	for (uint32_t k = 0; k < records_len; k++)
 		if (!kinds_fit(f, &records[k])) REFUSE("window: numbers are f64, sets and rankings i64");
-	if (rows_counted)
-		for (uint32_t i = 0; i < f->rows; i++) ((struct pane *)f->slot[i])->rows++;
+	int counted = rows_counted && records_len > 0 && records[0].parts == TALLY; /* together with the first column */
+	if (rows_counted && !counted)
+		for (uint32_t i = 0; i < f->rows; i++) PART(pane, f->slot[i], 0)->rows++;
 	for (uint32_t k = 0; k < records_len; k++) {
 		const struct record *r = &records[k];
-		if (r->parts == TALLY) add_column(f, r, TALLY);
+		if (k == 0 && counted) add_column(f, r, TALLY, 1);
+		else if (r->parts == TALLY) add_column(f, r, TALLY, 0);
 		else if (r->parts == SET) add_set(f, r);
 		else if (r->parts == RANKING) add_ranking(f, r);
-		else add_column(f, r, r->parts);
+		else add_column(f, r, r->parts, 0);
 	}
 	return 0;
 }
