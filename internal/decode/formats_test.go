@@ -44,6 +44,7 @@ func formatCases(t testing.TB) map[string]formatCase {
 		return formatCase{c, each("plant/m%d", payload), 64}
 	}
 	cases := map[string]formatCase{
+		"raw":   one(Config{Format: "raw"}, func(i int) string { return fmt.Sprintf("%.3f", math.Sin(float64(i))) }),
 		"value": one(Config{Format: "value", Fields: fieldsOf(pipeline.Float, "value")}, func(i int) string { return fmt.Sprintf("%.3f", math.Sin(float64(i))) }),
 		"line": one(Config{Format: "line", Fields: wide}, func(i int) string {
 			return fmt.Sprintf("motors,line=a temp=%.3f,rpm=%di,state=\"running\" %d", math.Sin(float64(i)), i, newYear*1000+int64(i))

@@ -178,15 +178,18 @@ func equalWord(out []byte, x *pipeline.Column, c string, differs byte) {
 		mask[i] = 0xff
 	}
 	w, m := binary.LittleEndian.Uint64(word[:]), binary.LittleEndian.Uint64(mask[:])
-	off := x.Off[:len(out)+1]
-	from, i := off[0], 0
-	for ; i < len(out) && int(from)+8 <= len(x.Data); i++ {
-		to := off[i+1]
-		out[i] = bit(int(to-from) == len(c))&bit((binary.LittleEndian.Uint64(x.Data[from:])^w)&m == 0) ^ differs
-		from = to
+	off, n := x.Off[:len(out)+1], uint32(len(c))
+	whole := len(out) // rows that have a word; the others are too near to the end
+	for whole > 0 && int(off[whole-1])+8 > len(x.Data) {
+		out[whole-1] = bit(string(x.Text(whole-1)) == c) ^ differs
+		whole--
 	}
-	for ; i < len(out); i++ { // too near to the end for a word
-		out[i] = bit(string(x.Text(i)) == c) ^ differs
+	out = out[:whole]
+	from := off[0]
+	for i, to := range off[1 : whole+1] {
+		v := binary.LittleEndian.Uint64(x.Data[from:])
+		out[i] = bit((v^w)&m|uint64(to-from^n) == 0) ^ differs
+		from = to
 	}
 }
 
