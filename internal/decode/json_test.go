@@ -224,3 +224,16 @@ func TestARepeatedNameReplacesAllThatWasBelowTheFirst(t *testing.T) {
 func TestAFieldThatWasNullIsSeenOnceItHasAValue(t *testing.T) {
 	check(t, Config{Open: true}, [][2]string{{`{"x":null,"y":[1]}`, ``}, {`{"x":1,"y":2}`, `x=1 y=2`}, {`{"x":null,"y":[1]}`, ``}, {`{"x":"a","y":3}`, `x="a" y=3`}})
 }
+
+func TestACutMessageHidesNoFieldOfTheNext(t *testing.T) {
+	const whole = `{"ts":1,"name":"x","deep":{"on":true,"list":[1,2]},"temp":2.5}`
+	c := Config{Open: true, Fields: fieldsOf(pipeline.Float, "temp")}
+	want := rowsOf(newDecoder(t, c), "a", whole)
+	for n := range whole {
+		d := newDecoder(t, c)
+		rowsOf(d, "a", whole[:n])
+		if got := rowsOf(d, "a", whole); !slices.Equal(got, want) {
+			t.Errorf("behind %q: got %q, want %q", whole[:n], got, want)
+		}
+	}
+}

@@ -270,8 +270,11 @@ func (s *scanner) member(p []byte, i int, n *node, k int) (*node, int) {
 		return nil, j
 	}
 	child, known := n.names[string(key)]
-	if !known && s.open != nil && n.opens && j < len(p) {
-		if child = s.open.adopt(s, n, key, p[j]); s.wrong != "" {
+	if !known && s.open != nil && n.opens {
+		if j < len(p) {
+			child = s.open.adopt(s, n, key, p[j])
+		}
+		if s.wrong != "" {
 			return nil, -1
 		}
 		if child == nil {
