@@ -112,6 +112,7 @@ func (r *Runtime) newWindow(ctx context.Context, c WindowConfig, in pipeline.Sch
 	if c.Limits.Memory == 0 {
 		limits.Memory = max(limits.Memory, windowMemoryMax)
 	}
+	limits.Steps = max(limits.Steps, startStepsMax) // it ends, however few steps users' functions may make
 	w.Stage = Stage{name: c.Stage, module: m, ctx: ctx, limits: limits, keys: keys, parts: c.Key, ours: true}
 	if err := w.layOut(c, in); err != nil {
 		return nil, err

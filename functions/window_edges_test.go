@@ -231,3 +231,25 @@ func TestADamagedSnapshotOfAnyWindowDoesNoHarm(t *testing.T) {
 		}
 	}
 }
+
+// The limit that guards against users' functions does not end a window, which
+// could not go back.
+func TestAWindowTakesTheStepsThatItNeeds(t *testing.T) {
+	r := newRuntime(t, Options{})
+	keys := pipeline.NewKeys(100)
+	c := WindowConfig{
+		Stage: "window", Window: pipeline.Window{Size: 1e5, PanesMax: 64}, Key: []string{"line", "device"},
+		Aggregates: []Aggregate{{Name: "mean", Op: "mean", Column: "value"}}, Limits: Limits{Steps: 1},
+	}
+	w, err := r.NewWindow(t.Context(), c, readings, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close(t.Context())
+	in := benchBatch(keys, pipeline.RowsMax)
+	copy(in.Mark, in.Time)
+	var out pipeline.Outputs
+	if err := w.Process(in, &out); err != nil || len(out.Dead) > 0 || out.Main == nil {
+		t.Errorf("got error %v, %d dead letters, results %v; want results only", err, len(out.Dead), out.Main)
+	}
+}
