@@ -32,6 +32,7 @@ type keeper struct {
 	tree    *Tree
 	journal journal.Journal
 	every   time.Duration
+	ending  <-chan struct{} // closed when nobody waits for space any more
 	log     *slog.Logger
 
 	applied uint64 // messages up to here have been processed
@@ -176,6 +177,8 @@ func (k *keeper) put(ctx context.Context, body []byte, whole bool) (held, error)
 		case <-time.After(fullWait):
 		case <-k.journal.Failed():
 			return held{}, k.journal.Err()
+		case <-k.ending:
+			return held{}, err
 		case <-ctx.Done():
 			return held{}, ctx.Err()
 		}

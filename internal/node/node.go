@@ -51,9 +51,10 @@ type Node struct {
 	broker     *broker.Broker
 	dispatcher *dispatcher
 	rebirths   *rebirths
-	others     []string // names of the other brokers since the start; the first is source 1
-	linked     int      // links opened since the start
-	needed     uint64   // the first message that is processed again
+	others     []string      // names of the other brokers since the start; the first is source 1
+	linked     int           // links opened since the start
+	needed     uint64        // the first message that is processed again
+	ending     chan struct{} // closed when a drain has had its time
 	http       net.Listener
 	ready      chan struct{}
 	asked      chan struct{} // holds a call of Reload
@@ -72,7 +73,7 @@ type Node struct {
 
 // New checks f, opens the ports and sinks, and returns a node that Run starts.
 func New(ctx context.Context, f *config.File, o Options) (*Node, error) {
-	n := &Node{opts: o, file: f, log: o.Log, metrics: metrics.New(), ready: make(chan struct{}), asked: make(chan struct{}, 1), ctx: context.WithoutCancel(ctx)}
+	n := &Node{opts: o, file: f, log: o.Log, metrics: metrics.New(), ready: make(chan struct{}), ending: make(chan struct{}), asked: make(chan struct{}, 1), ctx: context.WithoutCancel(ctx)}
 	if err := n.open(ctx); err != nil {
 		n.close(context.WithoutCancel(ctx))
 		return nil, err
@@ -199,6 +200,7 @@ func (n *Node) Run(ctx, stop context.Context) error {
 	}
 	now := n.now.Load()
 	if err := beginKeepers(n.serve, now.runners, 0); err != nil {
+		endKeepers(now.runners)
 		return err
 	}
 	held := false
@@ -255,6 +257,8 @@ func (n *Node) dispatch(ctx context.Context, held bool) error {
 func (n *Node) drain(stop context.Context) error {
 	start := time.Now()
 	n.journal.Seal()
+	limit := time.AfterFunc(DrainTimeout, func() { close(n.ending) })
+	defer limit.Stop()
 	n.pipes.Wait()
 	ctx, cancel := context.WithTimeout(stop, DrainTimeout)
 	defer cancel()

@@ -14,7 +14,7 @@ import (
 
 // newKeeper returns a keeper for a tree, and makes its results go there first.
 func (n *Node) newKeeper(t *Tree) *keeper {
-	k := &keeper{name: t.Pipeline.Config.Name, tree: t, journal: n.journal, every: n.file.Journal.Checkpoint, log: n.log}
+	k := &keeper{name: t.Pipeline.Config.Name, tree: t, journal: n.journal, every: n.file.Journal.Checkpoint, ending: n.ending, log: n.log}
 	t.All(func(t *Tree) {
 		if o, ok := t.Results.(*outlet); ok && t.Pipeline.Config.Emit != "eager" {
 			o.keeper = k
@@ -138,6 +138,15 @@ func beginKeepers(ctx context.Context, all []*runner, applied uint64) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// endKeepers ends what beginKeepers has begun, of runners that do not run.
+func endKeepers(all []*runner) {
+	for _, r := range all {
+		if r.keeper != nil && r.keeper.out != nil {
+			r.keeper.end()
+		}
+	}
 }
 
 // brokersTable is the table of the names of other brokers, in the order of

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -303,6 +304,28 @@ pipelines:
 	}
 	random := rand.New(rand.NewPCG(9, 9))
 	checkDeaths(t, story(random, 3000), with(""), with("{where: line != \"z\"}, "), with("{where: device != \"z\"}, {where: line != \"z\"}, "))
+}
+
+// A tally is a sink that counts rows.
+type tally struct{ rows atomic.Int64 }
+
+func (c *tally) Push(b *pipeline.Batch) { c.rows.Add(int64(b.Rows())) }
+
+func TestEagerResultsLeaveAtOnceAndOthersWhenTheyAreInTheJournal(t *testing.T) {
+	for _, emit := range []string{"eager", "committed"} {
+		random := rand.New(rand.NewPCG(1, 1))
+		l := born(t, load(t, "pipelines: {p: {from: in/+, emit: "+emit+", to: [{stdout: {}}]}}"), newMortal(t), random)
+		c := &tally{}
+		l.Node.now.Load().runners[0].tree.Results.(*outlet).main = []taker{c}
+		l.live([]instant{{rec: record(1, "in/a", "1")}, {rec: record(2, "in/a", "2")}})
+		l.die()
+		if got := c.rows.Load(); got != 2 {
+			t.Errorf("%s: %d rows got to the sink, want 2", emit, got)
+		}
+		if got, want := len(l.j.outbox()), map[string]int{"eager": 0, "committed": 1}[emit]; got != want {
+			t.Errorf("%s: results of %d ports are in the journal, want %d", emit, got, want)
+		}
+	}
 }
 
 func TestNothingIsPutWhileNothingHappens(t *testing.T) {
