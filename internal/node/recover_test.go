@@ -314,7 +314,7 @@ func (c *tally) Push(b *pipeline.Batch) { c.rows.Add(int64(b.Rows())) }
 func TestEagerResultsLeaveAtOnceAndOthersWhenTheyAreInTheJournal(t *testing.T) {
 	for _, emit := range []string{"eager", "committed"} {
 		random := rand.New(rand.NewPCG(1, 1))
-		l := born(t, load(t, "pipelines: {p: {from: in/+, emit: "+emit+", to: [{stdout: {}}]}}"), newMortal(t), random)
+		l := born(t, load(t, "journal: {dir: data}\npipelines: {p: {from: in/+, emit: "+emit+", to: [{stdout: {}}]}}"), newMortal(t), random)
 		c := &tally{}
 		l.Node.now.Load().runners[0].tree.Results.(*outlet).main = []taker{c}
 		l.live([]instant{{rec: record(1, "in/a", "1")}, {rec: record(2, "in/a", "2")}})
