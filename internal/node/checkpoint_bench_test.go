@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -73,4 +74,36 @@ type nothing struct {
 func (n *nothing) Put(e journal.Entry) (journal.Commit, journal.Position, error) {
 	n.bytes += len(e.Body)
 	return 1, 1, nil
+}
+
+// BenchmarkRecovery builds the pipeline of windows and C functions again and
+// processes the messages behind its state, whose results the journal does not
+// have: a restart after a crash, but for what reading the disk takes.
+func BenchmarkRecovery(b *testing.B) {
+	const messages = 200_000
+	f := load(b, "journal: {dir: data}\n"+chained)
+	random := rand.New(rand.NewPCG(1, 1))
+	told := story(random, messages)
+	l := born(b, f, newMortal(b), random)
+	l.die()
+	for range b.N {
+		b.StopTimer()
+		j := l.j.revive(len(l.j.log))
+		l := born(b, f, j, random)
+		route, keep := l.routes.Load().from(0, []byte("plant/a/m0"))
+		l.die()
+		j = j.revive(1)
+		for _, s := range told {
+			if s.now == 0 {
+				r := s.rec
+				r.Route, r.Keep = route, keep
+				if _, err := j.append(r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		b.StartTimer()
+		born(b, f, j, random).die()
+	}
+	b.ReportMetric(float64(b.N)*messages/b.Elapsed().Seconds(), "messages/s")
 }

@@ -55,7 +55,7 @@ func compile(t testing.TB, f *config.File) []*Pipeline {
 
 // A notebook writes everything that comes out of a pipeline down, a line each.
 type notebook struct {
-	t    *testing.T
+	t    testing.TB
 	text bytes.Buffer
 }
 

@@ -24,14 +24,14 @@ func (nowhere) Push(*pipeline.Batch) {}
 // A life is what a node is between two deaths, without ports and sinks.
 type life struct {
 	*Node
-	t      *testing.T
+	t      testing.TB
 	j      *mortal
 	random *rand.Rand
 	old    []*Tree // of editions that are gone
 }
 
 // born builds the pipelines of f and lets them go on from j.
-func born(t *testing.T, f *config.File, j *mortal, random *rand.Rand) *life {
+func born(t testing.TB, f *config.File, j *mortal, random *rand.Rand) *life {
 	t.Helper()
 	rt, err := NewRuntime(t.Context(), f, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -141,7 +141,7 @@ func (m *mortal) outbox() map[string]string {
 		pipeline.WalkParcels(parcels, func(_ int, p pipeline.Packed) error {
 			name := string(p.Pipeline) + " " + string(p.Port)
 			if books[name] == nil {
-				books[name] = &notebook{t: m.t.(*testing.T)}
+				books[name] = &notebook{t: m.t}
 			}
 			var b pipeline.Batch
 			if _, err := b.Decode(p.Batch); err != nil {

@@ -52,7 +52,7 @@ func newTicked(t *testing.T, yaml string) *ticked {
 }
 
 // until waits for what a runner does by itself.
-func until(t *testing.T, done func() bool) {
+func until(t testing.TB, done func() bool) {
 	t.Helper()
 	for start := time.Now(); !done(); runtime.Gosched() {
 		if time.Since(start) > 30*time.Second {
