@@ -57,8 +57,7 @@ func (m *Memory) Append(ctx context.Context, r Record) (uint64, error) {
 			m.mu.Unlock()
 			return offset, err
 		}
-		m.full = true
-		room := m.room
+		room := m.willHaveRoom()
 		m.mu.Unlock()
 		select {
 		case <-room:
@@ -66,6 +65,18 @@ func (m *Memory) Append(ctx context.Context, r Record) (uint64, error) {
 			return 0, ctx.Err()
 		}
 	}
+}
+
+// onRoom returns a channel that is closed when space is released.
+func (m *Memory) onRoom() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.willHaveRoom()
+}
+
+func (m *Memory) willHaveRoom() <-chan struct{} {
+	m.full = true
+	return m.room
 }
 
 // TryAppend implements Journal.
