@@ -84,7 +84,7 @@ func (b *Broker) ingest(c *conn, r journal.Record, qos byte) error {
 		return nil
 	}
 	one := [1]journal.Record{r}
-	if _, err := b.append(c, one[:]); err != nil || qos == 0 {
+	if _, err := b.append(c, one[:]); err != nil || qos == 0 || !isDurable(r) {
 		return err
 	}
 	return b.journal.Sync(b.closing, b.journal.Last())

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/mochi-mqtt/server/v2/packets"
 
@@ -149,7 +150,7 @@ func (c *conn) settle() {
 			i++
 		}
 	}
-	if len(t.records) > 0 && acks > 0 {
+	if acks > 0 && slices.ContainsFunc(t.records, isDurable) {
 		if err := c.b.journal.Sync(c.b.closing, c.b.journal.Last()); err != nil {
 			for i := range t.records {
 				if t.marks[i].qos > 0 {
@@ -165,6 +166,9 @@ func (c *conn) settle() {
 	clear(t.records)
 	*t = taken{records: t.records[:0], marks: t.marks[:0], acks: t.acks[:0]}
 }
+
+// isDurable reports whether a message is acknowledged only when it is on disk.
+func isDurable(r journal.Record) bool { return r.Keep == journal.Durable }
 
 // acknowledge puts acknowledgements with what waits for the socket.
 func (c *conn) acknowledge(acks []byte) {

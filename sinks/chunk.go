@@ -22,6 +22,8 @@ type chunk struct {
 	b     pipeline.Batch
 	bytes int64     // what it is counted for
 	since time.Time // when its first row came
+	kept  bool      // it has rows of the journal, which are not dropped
+	ends  []end     // see there
 }
 
 // sizeOf returns what the rows from..to of b are counted for.
@@ -52,7 +54,7 @@ func (c *chunk) begin(b *pipeline.Batch, now time.Time) {
 		c.b.Columns[k].Field = b.Columns[k].Field
 		c.b.Columns[k].Reset()
 	}
-	c.since = now
+	c.since, c.kept, c.ends = now, false, c.ends[:0]
 	c.count()
 }
 

@@ -53,6 +53,7 @@ type Delivery struct {
 	drains  int           // how many calls of Drain wait
 	empty   chan struct{} // closed when nothing is left, for Drain
 	ended   bool          // Run has
+	posts   posts
 	full    fullness
 	last    error // of the sink, while it is down
 }
@@ -126,6 +127,7 @@ func poke(c chan struct{}) {
 // then is lost; Drain comes first.
 func (d *Delivery) Run(ctx context.Context) {
 	defer d.end()
+	d.catchUp()
 	for {
 		c := d.next(ctx)
 		if c == nil || !d.deliver(ctx, c) {
@@ -138,13 +140,25 @@ func (d *Delivery) Run(ctx context.Context) {
 // next waits for a chunk that is to be written now. It returns nil when ctx ends.
 func (d *Delivery) next(ctx context.Context) *chunk {
 	for ctx.Err() == nil {
+		again := d.refill()
+		d.keep(false)
 		d.mu.Lock()
 		c, wait := d.due(time.Now())
+		if !d.isKept() && (wait == 0 || wait > cursorEvery) {
+			wait = cursorEvery
+		}
 		d.queue.writing = c != nil
 		d.waiting = c == nil
+		idle := c == nil && d.drains > 0 && d.queue.rows == 0 && !again
 		d.mu.Unlock()
 		if c != nil {
 			return c
+		}
+		if again {
+			continue
+		}
+		if idle {
+			d.rest()
 		}
 		if wait == 0 {
 			select {
@@ -260,8 +274,11 @@ func (d *Delivery) shorten(c *chunk, done int) {
 func (d *Delivery) done() {
 	d.mu.Lock()
 	d.queue.writing = false
+	if c := d.queue.first(); len(c.ends) > 0 {
+		d.deliveredUpTo(c.ends)
+	}
 	d.queue.remove()
-	if d.queue.rows == 0 && d.drains > 0 {
+	if d.queue.rows == 0 && d.drains > 0 && d.posts.journal == nil {
 		d.release()
 	}
 	ends, dropped := d.full.relax(d.queue.bytes, d.c.QueueMax)
@@ -269,6 +286,14 @@ func (d *Delivery) done() {
 	if ends {
 		d.log.Info("sink queue has room again", "dropped", dropped)
 	}
+}
+
+// rest is called when everything is delivered and somebody drains.
+func (d *Delivery) rest() {
+	d.keep(true)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.release()
 }
 
 // release lets all calls of Drain go on.
@@ -290,7 +315,7 @@ func (d *Delivery) Drain(ctx context.Context) error {
 	}()
 	poke(d.woken)
 	poke(d.cut)
-	for d.queue.rows > 0 && !d.ended && ctx.Err() == nil {
+	for (d.queue.rows > 0 || !d.isKept() || d.isBehind()) && !d.ended && ctx.Err() == nil {
 		empty := d.empty
 		d.mu.Unlock()
 		select {
@@ -302,6 +327,9 @@ func (d *Delivery) Drain(ctx context.Context) error {
 	defer d.mu.Unlock()
 	switch {
 	case d.queue.rows == 0:
+		return nil
+	case d.posts.journal != nil:
+		d.log.Info("rows wait in the journal for the next start", "rows", d.queue.rows)
 		return nil
 	case d.last != nil:
 		return fmt.Errorf("sink %s: %d rows were not delivered: %w", d.c.Sink, d.queue.rows, d.last)

@@ -30,9 +30,15 @@ type fileMark struct {
 func (f *File) Mark() ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.f == nil || f.unsure {
+	if f.f == nil {
 		return nil, nil // nothing was written
 	}
+	if f.unsure && !f.canGoOn() {
+		if err := f.rotate(); err != nil {
+			return nil, err
+		}
+	}
+	f.unsure = false
 	if err := errors.Join(f.mend(), f.f.Sync()); err != nil {
 		return nil, err
 	}

@@ -60,6 +60,20 @@ func (q *queue) push(b *pipeline.Batch, now time.Time) (dropped int) {
 	return dropped
 }
 
+// pushKept adds rows that are not dropped, whatever the limit.
+func (q *queue) pushKept(b *pipeline.Batch, now time.Time) {
+	for from := 0; from < b.Rows(); {
+		to, size := q.piece(b, from)
+		c := q.tail(b, size, now)
+		before := c.bytes
+		c.append(b, from, to)
+		c.kept = true
+		q.bytes += c.bytes - before
+		q.rows += to - from
+		from = to
+	}
+}
+
 // piece returns the end of a stretch of rows that fits into the last chunk, or
 // into a new one, and its size.
 func (q *queue) piece(b *pipeline.Batch, from int) (to int, size int64) {
@@ -129,6 +143,9 @@ func (q *queue) makeRoom(size int64) (dropped int) {
 	}
 	for q.bytes+size > q.bytesMax && q.len() > kept && size <= q.bytesMax {
 		at := q.head + kept
+		if q.chunks[at].kept || len(q.chunks[at].ends) > 0 {
+			break
+		}
 		dropped += q.chunks[at].b.Rows()
 		q.chunks[q.head], q.chunks[at] = q.chunks[at], q.chunks[q.head]
 		q.remove()

@@ -15,6 +15,7 @@ type delivery struct {
 	*sinks.Delivery
 	pipeline string // empty: it is for all that name it
 	name     string
+	id       string // in the journal; "" if that is in memory
 	target   config.Target
 	files    []stamp
 	link     *link              // to the other broker that it publishes to, or nil

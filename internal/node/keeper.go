@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -230,12 +229,7 @@ func (k *keeper) end() {
 // an error of the journal nothing is handed on any more.
 func (k *keeper) release(ctx context.Context) {
 	var failed error
-	outlets := map[string]*outlet{}
-	k.tree.All(func(t *Tree) {
-		if o, ok := t.Results.(*outlet); ok {
-			outlets[t.Pipeline.Config.Name] = o
-		}
-	})
+	outlets := outletsOf(k.tree)
 	for h := range k.out {
 		if failed == nil {
 			failed = k.journal.Sync(ctx, h.commit)
@@ -243,7 +237,9 @@ func (k *keeper) release(ctx context.Context) {
 		if failed != nil {
 			continue
 		}
-		if err := deliver(outlets, &h); err != nil {
+		if h.at == 0 && len(h.parcels) == 0 {
+			// nothing was put
+		} else if err := deliver(outlets, k.name, &h); err != nil {
 			k.log.Error("BUG: results cannot be read back", "pipeline", k.name, "error", err)
 		}
 		if h.needs > 0 {
@@ -253,21 +249,3 @@ func (k *keeper) release(ctx context.Context) {
 }
 
 func needOf(tree string) string { return "tree " + tree }
-
-// deliver hands the results of an entry to the sinks.
-func deliver(outlets map[string]*outlet, h *held) error {
-	return pipeline.WalkParcels(h.parcels, func(_ int, p pipeline.Packed) error {
-		o := outlets[string(p.Pipeline)]
-		if o == nil {
-			return fmt.Errorf("results of %q", p.Pipeline)
-		}
-		var b pipeline.Batch
-		if _, err := b.Decode(p.Batch); err != nil {
-			return err
-		}
-		for _, t := range o.takers(string(p.Port)) {
-			t.Push(&b)
-		}
-		return nil
-	})
-}

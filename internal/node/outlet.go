@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"millrace.dev/millrace/internal/journal"
 	"millrace.dev/millrace/internal/metrics"
 	"millrace.dev/millrace/pipeline"
 )
@@ -12,7 +13,10 @@ import (
 const deadLogEvery = 10 * time.Second
 
 // A taker is where rows go; a sinks.Delivery is one.
-type taker interface{ Push(b *pipeline.Batch) }
+type taker interface {
+	Push(b *pipeline.Batch)
+	PushEntry(tree string, at journal.Position, rows []*pipeline.Batch)
+}
 
 // An outlet takes what comes out of a pipeline to its sinks and counts it.
 type outlet struct {

@@ -21,6 +21,8 @@ type nowhere struct{}
 
 func (nowhere) Push(*pipeline.Batch) {}
 
+func (nowhere) PushEntry(string, journal.Position, []*pipeline.Batch) {}
+
 // A life is what a node is between two deaths, without ports and sinks.
 type life struct {
 	*Node

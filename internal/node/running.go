@@ -76,6 +76,9 @@ func recipeOf(f *config.File, links map[string]*link, t *Tree) recipe {
 // stay as it is. It changes nothing of old.
 func (n *Node) build(f *config.File, pipes []*Pipeline, old *running) (*running, error) {
 	next := &running{file: f, sinks: &deliveries{file: f, stdout: n.opts.Stdout, broker: n.broker, log: n.log, metrics: n.metrics}}
+	if n.file.Journal.Dir != "" {
+		next.sinks.node = n
+	}
 	if old != nil {
 		next.edition = old.edition + 1
 		next.sinks.old = slices.Clone(old.sinks.all)

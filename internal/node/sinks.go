@@ -72,6 +72,7 @@ type deliveries struct {
 	log     *slog.Logger
 	metrics *metrics.Registry
 	links   map[string]*link // to other brokers
+	node    *Node            // with a journal on disk, or nil
 	dead    func([]pipeline.DeadLetter)
 
 	old   []*delivery // of the edition before; nil where it is used again
@@ -129,7 +130,27 @@ func (d *deliveries) add(pipe, name string, t *config.Target, dead func([]pipeli
 		RowsMax: wait.Batch, Linger: wait.Linger, QueueMax: int64(wait.Queue),
 	})
 	d.all = append(d.all, want)
+	if d.node != nil {
+		if err := want.Outbox(d.node.journal, d.idOf(want), &outbox{d.node, want}); err != nil {
+			d.log.Warn("a sink may get rows twice", "sink", name, "pipeline", pipe, "error", err)
+		}
+	}
 	return want, nil
+}
+
+// idOf returns the name under which a delivery keeps its place in the journal.
+func (d *deliveries) idOf(want *delivery) string {
+	same := 0
+	for _, one := range d.all {
+		if one != want && one.pipeline == want.pipeline && one.name == want.name {
+			same++
+		}
+	}
+	want.id = want.pipeline + "/" + want.name
+	if same > 0 {
+		want.id += fmt.Sprintf("#%d", same+1)
+	}
+	return want.id
 }
 
 // drain delivers what is queued; all sinks at once, until ctx is done.
