@@ -4,7 +4,7 @@ export CGO_ENABLED := 0
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 build   := go build -trimpath -ldflags '-s -w -X main.version=$(version)'
 
-.PHONY: build run test check race fuzz functions bench cross clean
+.PHONY: build run test check race sim torture powercut fuzz functions bench cross clean
 
 build: ## bin/millrace
 	$(build) -o bin/millrace ./cmd/millrace
@@ -12,7 +12,7 @@ build: ## bin/millrace
 run: build ## the quick start: broker, simulated machines, two pipelines
 	./bin/millrace run configs/quickstart.yaml
 
-test: deps check race cross ## everything that must pass
+test: deps check race sim cross ## everything that must pass
 
 deps: ## what the tests need (apt packages)
 	@scripts/test-deps
@@ -24,6 +24,18 @@ check: build ## formatting, vet, and the scripts beside every configuration
 
 race: ## all tests, with the race detector
 	CGO_ENABLED=1 go test -race -timeout 10m ./...
+
+SEEDS ?= 2
+sim: ## the whole daemon in made-up worlds; make sim SEEDS=1000
+	go test -timeout 0 -v -run 'Seed|Weather|Lies' ./internal/sim -seeds $(SEEDS) | grep -v ndjson
+
+KILLS ?= 10000
+torture: ## kill -9 under load, again and again; make torture KILLS=100
+	go test -timeout 0 -v -run Kills ./bench/torture -kills $(KILLS)
+
+CUTS ?= 1000
+powercut: ## the same with the power of the disk; needs root; make powercut CUTS=20
+	go test -timeout 0 -v -run Power ./bench/torture -cuts $(CUTS)
 
 cross: ## the other machines it must build for
 	GOARCH=arm64 $(build) -o bin/millrace-arm64 ./cmd/millrace

@@ -20,8 +20,9 @@ import (
 )
 
 var (
-	cuts = flag.Int("cuts", 0, "times that the power is cut; needs root and mkfs.ext4")
-	seed = flag.Uint64("seed", 0, "of when it happens; 0: another each time")
+	kills = flag.Int("kills", 50, "times that the node is killed")
+	cuts  = flag.Int("cuts", 0, "times that the power is cut; needs root and mkfs.ext4")
+	seed  = flag.Uint64("seed", 0, "of when it happens; 0: another each time")
 )
 
 const (
@@ -231,6 +232,12 @@ func TestKillsLoseWhatIsInMemory(t *testing.T) {
 	}
 }
 
+func TestNothingIsLostOrCountedTwiceThroughKills(t *testing.T) {
+	if v := newRig(t, "durable", true, nil).throughKills(*kills); v.Wrong() {
+		t.Errorf("through %d kills: %s", *kills, v)
+	}
+}
+
 // throughCuts cuts the power again and again.
 func (r *rig) throughCuts(n int) oracle.Verdict {
 	r.t.Helper()
@@ -267,12 +274,21 @@ func newDisk(t *testing.T) *Disk {
 	return d
 }
 
+func TestNothingIsLostOrCountedTwiceThroughPowerCuts(t *testing.T) {
+	if *cuts == 0 {
+		t.Skip("needs root: -cuts 20, or make powercut")
+	}
+	if v := newRig(t, "durable", false, newDisk(t)).throughCuts(*cuts); v.Wrong() {
+		t.Errorf("through %d power cuts: %s", *cuts, v)
+	}
+}
+
 // What acknowledges before it syncs must fail, or the test above shows nothing.
 func TestPowerCutsLoseWhatWasNotSynced(t *testing.T) {
 	if *cuts == 0 {
 		t.Skip("needs root: -cuts 20, or make powercut")
 	}
-	if v := newRig(t, "memory", false, newDisk(t)).throughCuts(*cuts); !v.Wrong() {
+	if v := newRig(t, "relaxed", false, newDisk(t)).throughCuts(*cuts); !v.Wrong() {
 		t.Errorf("%d power cuts lost nothing, although nothing was synced in time", *cuts)
 	}
 }

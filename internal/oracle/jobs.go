@@ -14,12 +14,13 @@ type Job struct {
 	Influx     string // URL of an InfluxDB for the tumbling windows; "" for none
 }
 
-// Pipelines of QoS 1 need dedupe: their publishers send again what was taken
-// and not acknowledged. With QoS 2 the packet identifier does it.
+// The pipelines need dedupe: publishers send again what was taken and not
+// acknowledged. With QoS 2, too, for the broker does not know packet
+// identifiers any more after a crash.
 const (
 	head = `broker: {listen: ["mqtt://%s"], anonymous: always}
 http: {listen: ""}
-journal: {memory: 64MB}
+journal: {%s}
 pipelines:
 `
 	pipeline = `  %[1]s%[2]d:
@@ -29,12 +30,12 @@ pipelines:
     idle: never
     durability: %[3]s
     steps:
-%[4]s%[5]s
+      - dedupe: {by: [seq], within: 10h}
+%[4]s
     to:
       - file: {path: %[1]s%[2]d.ndjson}
 `
 	influx = "      - influx: {url: %q, database: oracle, measurement: q%d, tags: [device]}\n"
-	dedupe = "      - dedupe: {by: [seq], within: 10h}\n"
 )
 
 // jobs are the pipelines' names and what they do.
@@ -50,14 +51,14 @@ func jobs() [3][2]string {
 // YAML returns the configuration. Its paths are relative to the file.
 func (j Job) YAML() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, head, j.Listen)
+	where := "dir: journal, commit: 10ms, checkpoint: 200ms"
+	if j.Durability == "memory" {
+		where = "memory: 64MB"
+	}
+	fmt.Fprintf(&b, head, j.Listen, where)
 	for _, one := range jobs() {
 		for qos := 1; qos <= 2; qos++ {
-			before := ""
-			if qos == 1 {
-				before = dedupe
-			}
-			fmt.Fprintf(&b, pipeline, one[0], qos, j.Durability, before, one[1])
+			fmt.Fprintf(&b, pipeline, one[0], qos, j.Durability, one[1])
 			if j.Influx != "" && one[0] == "tumbling" {
 				fmt.Fprintf(&b, influx, j.Influx, qos)
 			}

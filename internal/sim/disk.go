@@ -186,7 +186,7 @@ func (d *Disk) survive(to []byte, c change) []byte {
 	case 1:
 		return c.apply(to)
 	}
-	if c.cut || len(c.data) <= sector {
+	if c.cut || c.at%sector+int64(len(c.data)) <= sector {
 		return c.apply(to)
 	}
 	d.marks.TornWrites++

@@ -1,3 +1,7 @@
+// The race detector sees nothing of a guest, and makes compiling it take minutes.
+
+//go:build !race
+
 package sim
 
 import (
@@ -93,6 +97,32 @@ func TestASeedIsAnExecution(t *testing.T) {
 	}
 	if one.Trace() == other.Trace() {
 		t.Errorf("seeds 1 and 2 gave the same trace %s", one.Trace())
+	}
+}
+
+func TestNothingIsLostOrCountedTwiceInAnyWeather(t *testing.T) {
+	d := daemon(t)
+	var sum Marks
+	for i := range uint64(*seeds) {
+		seed := seedOf() + i
+		w, v := run(t, d, seed, "durable", Weather{PowerCut: cutsPerWrite})
+		if v.Wrong() {
+			t.Errorf("-seed %d -seeds 1: %s", seed, v)
+		}
+		sum.Cuts += w.Marks.Cuts
+		sum.CutsInSync += w.Marks.CutsInSync
+		sum.LostWrites += w.Marks.LostWrites
+		sum.TornWrites += w.Marks.TornWrites
+	}
+	if sum.Cuts == 0 || sum.CutsInSync == 0 || sum.LostWrites == 0 || sum.TornWrites == 0 {
+		t.Errorf("the weather was too good to show anything: %+v", sum)
+	}
+}
+
+// A disk that lies must be found out, or the test above shows nothing.
+func TestADiskThatLiesIsFoundOut(t *testing.T) {
+	if _, v := run(t, daemon(t), seedOf(), "durable", Weather{PowerCut: cutsPerWrite, Lie: 0.5}); !v.Wrong() {
+		t.Error("nothing was lost, although half of the syncs did nothing")
 	}
 }
 
