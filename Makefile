@@ -27,7 +27,7 @@ race: ## all tests, with the race detector
 
 SEEDS ?= 2
 sim: ## the whole daemon in made-up worlds; make sim SEEDS=1000
-	go test -timeout 0 -v -run 'Seed|Weather|Lies' ./internal/sim -seeds $(SEEDS) | grep -v ndjson
+	go test -timeout 60m -run 'Seed|Weather|Lies|Memory' ./internal/sim -seeds $(SEEDS)
 
 KILLS ?= 10000
 torture: ## kill -9 under load, again and again; make torture KILLS=100

@@ -313,6 +313,12 @@ type tally struct{ rows atomic.Int64 }
 
 func (c *tally) Push(b *pipeline.Batch) { c.rows.Add(int64(b.Rows())) }
 
+func (c *tally) PushEntry(_ string, _ journal.Position, rows []*pipeline.Batch) {
+	for _, b := range rows {
+		c.Push(b)
+	}
+}
+
 func TestEagerResultsLeaveAtOnceAndOthersWhenTheyAreInTheJournal(t *testing.T) {
 	for _, emit := range []string{"eager", "committed"} {
 		random := rand.New(rand.NewPCG(1, 1))
