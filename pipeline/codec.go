@@ -190,7 +190,8 @@ func (b *Batch) Decode(src []byte) (rest []byte, err error) {
 		b.Offset = unpackSteps(&d, b.Offset, n)
 		b.Ordinal = unpackSteps(&d, b.Ordinal, n)
 		b.Hop = unpackSteps(&d, b.Hop, n)
-		b.Key = append(b.Key, make([]uint32, n)...)
+		b.Key = slices.Grow(b.Key, n)[:len(b.Key)+n]
+		clear(b.Key[len(b.Key)-n:])
 	}
 	for len(b.Columns) < columns {
 		b.Columns = append(b.Columns, Column{})

@@ -20,6 +20,7 @@ type mortal struct {
 	mu    sync.Mutex
 	log   []trace // Position is the place in it, from 1
 	needs map[string]uint64
+	sink  taker // of the nodes that are born with it; nil: nowhere
 }
 
 // A trace is a message or an entry.

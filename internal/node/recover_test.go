@@ -68,6 +68,9 @@ func (l *life) edition(f *config.File, number int) *running {
 	trees, err := Trees(pipes, func(p *Pipeline) (pipeline.Results, error) {
 		o := newOutlet(p.Config.Name, l.log, l.metrics)
 		to := []taker{nowhere{}}
+		if l.j.sink != nil {
+			to[0] = l.j.sink
+		}
 		o.main, o.late, o.dead, o.branches = to, to, to, map[*pipeline.Branch]*branchOutlet{}
 		for b, c := range p.branches {
 			o.branches[b] = &branchOutlet{o, pipeline.BranchPort + c.Path, to}
@@ -322,9 +325,9 @@ func (c *tally) PushEntry(_ string, _ journal.Position, rows []*pipeline.Batch) 
 func TestEagerResultsLeaveAtOnceAndOthersWhenTheyAreInTheJournal(t *testing.T) {
 	for _, emit := range []string{"eager", "committed"} {
 		random := rand.New(rand.NewPCG(1, 1))
-		l := born(t, load(t, "journal: {dir: data}\npipelines: {p: {from: in/+, emit: "+emit+", to: [{stdout: {}}]}}"), newMortal(t), random)
-		c := &tally{}
-		l.Node.now.Load().runners[0].tree.Results.(*outlet).main = []taker{c}
+		c, j := &tally{}, newMortal(t)
+		j.sink = c
+		l := born(t, load(t, "journal: {dir: data}\npipelines: {p: {from: in/+, emit: "+emit+", to: [{stdout: {}}]}}"), j, random)
 		l.live([]instant{{rec: record(1, "in/a", "1")}, {rec: record(2, "in/a", "2")}})
 		l.die()
 		if got := c.rows.Load(); got != 2 {
